@@ -1,0 +1,48 @@
+#!/bin/sh
+# `make test`: every check of the project, then one line.
+#
+#   1. gcc and clang, warnings as errors (build/ is made by `make`; this adds build-clang/)
+#   2. every test program, shell test and fuzz replay under AddressSanitizer + UndefinedBehaviorSanitizer (build-asan/)
+#   3. conformance against BVLC Caffe's numbers and the published models, where ../shared is present
+#   4. the include-direction and format checks
+set -u
+cd "$(dirname "$0")/.."
+export MOKA_SOURCE_ROOT="$PWD"
+log=$(mktemp -d)
+trap 'rm -rf "$log"' EXIT
+failed_steps=0
+
+step() { # NAME COMMAND...: prints the name; on failure the output's end
+	name=$1
+	shift
+	printf '%-46s' "$name"
+	start=$(date +%s)
+	if "$@" >"$log/$(echo "$name" | tr -c 'a-z0-9\n' '_')" 2>&1; then
+		printf 'ok   %3d s\n' $(($(date +%s) - start))
+	else
+		printf 'FAILED\n'
+		tail -n 60 "$log/$(echo "$name" | tr -c 'a-z0-9\n' '_')"
+		failed_steps=$((failed_steps + 1))
+	fi
+}
+
+configure() { # DIR OPTIONS...
+	dir=$1
+	shift
+	[ -f "$dir/build.ninja" ] || meson setup "$dir" "$@"
+}
+
+# Sanitized test programs live beside a real build; see meson.build for the double-precision ones.
+step "gcc, warnings are errors" sh -c '[ -f build-gcc/build.ninja ] || CC=gcc meson setup build-gcc --werror; ninja -C build-gcc'
+if command -v clang >/dev/null; then
+	step "clang, warnings are errors" sh -c '[ -f build-clang/build.ninja ] || CC=clang meson setup build-clang --werror; ninja -C build-clang'
+fi
+step "configure with sanitizers" configure build-asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
+step "build with sanitizers" ninja -C build-asan
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+step "every test, sanitized" meson test -C build-asan --no-rebuild --print-errorlogs
+step "conformance" sh scripts/conformance.sh build-gcc/moka build-asan/moka
+step "includes point down the house" python3 scripts/check_includes.py
+step "format" sh scripts/check_format.sh
+
+python3 scripts/sum_tests.py build-asan/meson-logs/testlog.json "$log" "$failed_steps"

@@ -1,0 +1,409 @@
+/*
+ * data.c - moka data: databases as Caffe's tools made them.
+ *
+ *     mnist   convert_mnist_data     cifar   convert_cifar_data
+ *     images  convert_imageset (data_images.c)
+ *     mean    compute_image_mean
+ *
+ * Keys and records are those of Caffe's tools, so that a database made here trains there and the other way round.
+ */
+#include "cli/data.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+const char *cli_data_output(const struct cli_call *c, int word)
+{
+	const char *o = cli_get(c, "output");
+
+	if (o && c->n_words > word) {
+		cli_usage(c, "the output is given twice: '%s' and '%s'", c->words[word], o);
+		return NULL;
+	}
+	if (!o && c->n_words <= word)
+		cli_usage(c, "where shall the result go? Say -o");
+	return o ? o : c->n_words > word ? c->words[word] : NULL;
+}
+
+bool cli_data_backend(const struct cli_call *c)
+{
+	static const char *const backends[] = { "lmdb", "leveldb", NULL };
+	int which;
+
+	if (!cli_choice(c, "backend", backends, 0, &which))
+		return false;
+	if (which == 1)
+		cli_usage(
+			c,
+			"LevelDB can't be written; LMDB can, and Caffe reads it: say --backend lmdb, and backend: LMDB in the net");
+	return which == 0;
+}
+
+void cli_data_progress(const struct cli_call *c, int64_t n, int64_t of)
+{
+	(void)c;
+	if (!cli_progress() || (n % 1000 && n != of))
+		return;
+	fprintf(stderr, "\r%" PRId64 " of %" PRId64 "%s", n, of, n == of ? "\n" : "");
+	fflush(stderr);
+}
+
+/* ---- mnist ---------------------------------------------------------------------------------------- */
+
+/* Both files open, and of the same length. */
+static enum moka_status check_pair(const struct moka_idx *images, const struct moka_idx *labels, struct moka_error *err)
+{
+	if (images->n_axes != 3 && images->n_axes != 4) {
+		moka_fail(err, MOKA_ERR_DATA, "%s: %d axes; pictures have 3 (number, height, width)", images->path,
+			  images->n_axes);
+		if (images->n_axes == 1)
+			moka_fail_hint(err, "this looks like the labels: the pictures come first");
+		return MOKA_ERR_DATA;
+	}
+	if (labels->n_axes != 1)
+		return moka_fail(err, MOKA_ERR_DATA, "%s: %d axes; labels have 1", labels->path, labels->n_axes);
+	if (images->dim[0] != labels->dim[0])
+		return moka_fail(err, MOKA_ERR_DATA, "%s has %" PRId64 " pictures, but %s has %" PRId64 " labels",
+				 images->path, images->dim[0], labels->path, labels->dim[0]);
+	return MOKA_OK;
+}
+
+static enum moka_status copy_items(struct cli_call *c, struct moka_idx *images, struct moka_idx *labels,
+				   struct moka_lmdb_writer *w, struct moka_error *err)
+{
+	const int64_t n = images->dim[0];
+	const int a = images->n_axes;
+	uint8_t *pixels = moka_arena_alloc(&c->arena, (size_t)images->item_bytes, 1), label;
+	struct moka_datum d = { .channels = a == 4 ? images->dim[1] : 1,
+				.height = images->dim[a - 2],
+				.width = images->dim[a - 1] };
+
+	if (!pixels)
+		return moka_fail(err, MOKA_ERR_NOMEM, "not enough memory");
+	d.data = pixels;
+	d.data_bytes = (size_t)images->item_bytes;
+	for (int64_t i = 0; i < n; i++) {
+		char key[24];
+
+		MOKA_TRY(moka_idx_read(images, pixels, err));
+		MOKA_TRY(moka_idx_read(labels, &label, err));
+		d.label = label;
+		snprintf(key, sizeof(key), "%08" PRId64, i);
+		MOKA_TRY(moka_lmdb_writer_put_datum(w, key, &d, err));
+		cli_data_progress(c, i + 1, n);
+	}
+	return MOKA_OK;
+}
+
+static int finish(struct cli_call *c, struct moka_lmdb_writer *w, enum moka_status st, const char *out, int64_t n,
+		  struct moka_error *err)
+{
+	if (!st)
+		st = moka_lmdb_writer_commit(w, err);
+	else
+		moka_lmdb_writer_abort(w);
+	if (st)
+		return cli_fail_error(c, err);
+	printf("%s: %" PRId64 " pictures\n", out, n);
+	return cli_flush(c);
+}
+
+static int run_mnist(struct cli_call *c)
+{
+	const char *out = cli_data_output(c, 2);
+	struct moka_lmdb_writer *w = NULL;
+	struct moka_idx images = { 0 }, labels = { 0 };
+	struct moka_error err = { 0 };
+	enum moka_status st;
+	int status;
+
+	if (!out || !cli_data_backend(c))
+		return CLI_USAGE;
+	st = moka_idx_open(&images, c->words[0], &err);
+	if (!st)
+		st = moka_idx_open(&labels, c->words[1], &err);
+	if (!st)
+		st = check_pair(&images, &labels, &err);
+	if (!st)
+		st = moka_lmdb_writer_new(&w, out, &err);
+	if (!st)
+		st = copy_items(c, &images, &labels, w, &err);
+	status = finish(c, w, st, out, images.dim[0], &err);
+	moka_idx_close(&images);
+	moka_idx_close(&labels);
+	return status;
+}
+
+static const struct cli_option mnist_options[] = { { "output", 'o', "DB", "folder to make (it must not exist)", 0 },
+						   { "backend", 0, "lmdb", "kind of database", 0 },
+						   CLI_OPTIONS_END };
+static const struct cli_command mnist_command = {
+	.name = "mnist",
+	.summary = "an LMDB from MNIST's or Fashion-MNIST's files",
+	.usage = "IMAGES LABELS -o DB",
+	.about = "IMAGES and LABELS are idx files, packed with gzip or not. The net reads the result with\n"
+		 "data_param { source: \"DB\" backend: LMDB batch_size: 64 }.",
+	.examples = "moka data mnist train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz -o train_lmdb\n",
+	.options = mnist_options,
+	.min_words = 2,
+	.max_words = 3,
+	.run = run_mnist,
+};
+
+/* ---- cifar ----------------------------------------------------------------------------------------- */
+
+enum { CIFAR_PIXELS = 3 * 32 * 32, CIFAR_RECORD = 1 + CIFAR_PIXELS };
+
+/* CIFAR-10's binary files: a label and 3x32x32 values a record. Keys of five digits, as Caffe's tool. */
+static enum moka_status copy_cifar(struct cli_call *c, const char *path, struct moka_lmdb_writer *w, int64_t *n,
+				   struct moka_error *err)
+{
+	struct moka_file f = { 0 };
+	enum moka_status st = moka_file_open(&f, path, err);
+
+	if (st)
+		return st;
+	if (!f.size || f.size % CIFAR_RECORD)
+		st = moka_fail(err, MOKA_ERR_DATA, "%s: %zu bytes; a CIFAR-10 file has a multiple of %d", path, f.size,
+			       CIFAR_RECORD);
+	for (size_t at = 0; !st && at < f.size; at += CIFAR_RECORD) {
+		const struct moka_datum d = { .channels = 3,
+					      .height = 32,
+					      .width = 32,
+					      .label = f.data[at],
+					      .data = f.data + at + 1,
+					      .data_bytes = CIFAR_PIXELS };
+		char key[24];
+
+		snprintf(key, sizeof(key), "%05" PRId64, (*n)++);
+		st = moka_lmdb_writer_put_datum(w, key, &d, err);
+	}
+	(void)c;
+	moka_file_release(&f);
+	return st;
+}
+
+static int make_cifar(struct cli_call *c, const char *folder, const char *const *files, int n_files, const char *out)
+{
+	struct moka_lmdb_writer *w = NULL;
+	struct moka_error err = { 0 };
+	enum moka_status st = moka_lmdb_writer_new(&w, out, &err);
+	int64_t n = 0;
+
+	for (int i = 0; !st && i < n_files; i++) {
+		const char *path = moka_arena_printf(&c->arena, "%s/%s", folder, files[i]);
+
+		st = path ? copy_cifar(c, path, w, &n, &err) : MOKA_ERR_NOMEM;
+	}
+	return finish(c, w, st, out, n, &err);
+}
+
+static int run_cifar(struct cli_call *c)
+{
+	static const char *const train[] = { "data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+					     "data_batch_4.bin", "data_batch_5.bin" };
+	static const char *const test[] = { "test_batch.bin" };
+	const char *out = cli_data_output(c, 1);
+	int status;
+
+	if (!out || !cli_data_backend(c))
+		return CLI_USAGE;
+	/* Caffe's tool takes the kind of database as its last word. */
+	if (c->n_words > 2 && strcmp(c->words[2], "lmdb"))
+		return cli_usage(c, "'%s' can't be written; lmdb can", c->words[2]);
+	status = make_cifar(c, c->words[0], train, (int)MOKA_COUNT(train),
+			    moka_arena_printf(&c->arena, "%s/cifar10_train_lmdb", out));
+	if (status)
+		return status;
+	return make_cifar(c, c->words[0], test, (int)MOKA_COUNT(test),
+			  moka_arena_printf(&c->arena, "%s/cifar10_test_lmdb", out));
+}
+
+static const struct cli_command cifar_command = {
+	.name = "cifar",
+	.summary = "LMDBs from CIFAR-10's binary files",
+	.usage = "FOLDER -o FOLDER",
+	.about =
+		"Reads data_batch_1.bin to data_batch_5.bin and test_batch.bin; makes cifar10_train_lmdb and cifar10_test_lmdb.",
+	.examples = "moka data cifar cifar-10-batches-bin -o .\n",
+	.options = mnist_options,
+	.min_words = 1,
+	.max_words = 3,
+	.run = run_cifar,
+};
+
+/* ---- mean ------------------------------------------------------------------------------------------- */
+
+struct mean {
+	int64_t size[3], count, values;
+	double *sum;
+	struct moka_image image;
+};
+
+static enum moka_status mean_start(struct mean *m, const int64_t size[3], const char *where, struct moka_error *err)
+{
+	memcpy(m->size, size, sizeof(m->size));
+	m->values = size[0] * size[1] * size[2]; /* a record holds as many, so it can't overflow */
+	m->sum = calloc((size_t)m->values, sizeof(*m->sum));
+	return m->sum ? MOKA_OK : moka_fail(err, MOKA_ERR_NOMEM, "%s: not enough memory", where);
+}
+
+static enum moka_status mean_check(struct mean *m, const int64_t size[3], const char *where, struct moka_error *err)
+{
+	char here[96], first[96];
+
+	if (!m->sum)
+		return mean_start(m, size, where, err);
+	if (!memcmp(size, m->size, sizeof(m->size)))
+		return MOKA_OK;
+	moka_fail(err, MOKA_ERR_DATA,
+		  "%s: the picture is %s, but the first one is %s: there is no mean of such pictures", where,
+		  moka_dims_text(3, size, here, sizeof(here)), moka_dims_text(3, m->size, first, sizeof(first)));
+	moka_fail_hint(err, "make the database with one size: `moka data images --resize_height H --resize_width W`");
+	return MOKA_ERR_DATA;
+}
+
+static enum moka_status mean_add(struct mean *m, const struct moka_datum *d, const char *where, struct moka_error *err)
+{
+	const int64_t plain[3] = { d->channels, d->height, d->width };
+
+	if (d->encoded) {
+		MOKA_TRY(moka_image_decode(&m->image, d->data, d->data_bytes, where, MOKA_IMAGE_NATIVE, err));
+		const int64_t decoded[3] = { m->image.channels, m->image.height, m->image.width };
+		const int64_t pixels = decoded[1] * decoded[2];
+
+		MOKA_TRY(mean_check(m, decoded, where, err));
+		for (int64_t i = 0; i < m->values; i++)
+			m->sum[i % decoded[0] * pixels + i / decoded[0]] += m->image.pixels[i];
+		return MOKA_OK;
+	}
+	MOKA_TRY(mean_check(m, plain, where, err));
+	for (int64_t i = 0; i < m->values; i++) {
+		float f;
+
+		if (d->data_bytes) {
+			m->sum[i] += d->data[i];
+			continue;
+		}
+		memcpy(&f, d->floats + (size_t)i * d->float_stride, 4);
+		m->sum[i] += (double)f;
+	}
+	return MOKA_OK;
+}
+
+static enum moka_status mean_of(const struct cli_call *c, const char *path, struct mean *m, struct moka_error *err)
+{
+	struct moka_lmdb *db;
+	enum moka_status st = moka_lmdb_open(&db, path, err);
+	const uint8_t *key = NULL, *value;
+	size_t key_bytes, value_bytes;
+	struct moka_datum d;
+	char where[512];
+
+	if (st)
+		return st;
+	do {
+		st = moka_lmdb_next(db, &key, &key_bytes, &value, &value_bytes, err);
+		if (st || !key)
+			break;
+		moka_lmdb_where(db, where, sizeof(where));
+		st = moka_datum_parse(&d, value, value_bytes, where, err);
+		if (!st)
+			st = mean_add(m, &d, where, err);
+		if (!st)
+			cli_data_progress(c, ++m->count, moka_lmdb_rows(db));
+	} while (!st);
+	moka_lmdb_close(db);
+	if (!st && !m->count)
+		return moka_fail(err, MOKA_ERR_DATA, "%s: this LMDB is empty", path);
+	return st;
+}
+
+/* With num, channels, height, width, as the tool of Caffe's age wrote it. */
+static enum moka_status mean_write(struct cli_call *c, const struct mean *m, const char *out, struct moka_error *err)
+{
+	struct moka_msg *blob = moka_msg_new(&c->arena, &moka_blob_message);
+	float *values = MOKA_NEWN(&c->arena, m->values, float);
+	struct moka_buf b;
+	enum moka_status st;
+
+	if (!blob || !values)
+		return moka_fail(err, MOKA_ERR_NOMEM, "not enough memory");
+	for (int64_t i = 0; i < m->values; i++)
+		values[i] = (float)(m->sum[i] / (double)m->count);
+	moka_add_int(&c->arena, blob, &moka_layer_schema, "num", 1);
+	moka_add_int(&c->arena, blob, &moka_layer_schema, "channels", m->size[0]);
+	moka_add_int(&c->arena, blob, &moka_layer_schema, "height", m->size[1]);
+	moka_add_int(&c->arena, blob, &moka_layer_schema, "width", m->size[2]);
+	moka_add_floats(&c->arena, blob, "data", values, (size_t)m->values);
+	moka_buf_init(&b, 0);
+	st = moka_wire_write_buf(blob, &b);
+	if (st || b.failed)
+		st = moka_fail(err, MOKA_ERR_NOMEM, "not enough memory");
+	else if (out)
+		st = moka_file_write(out, b.data, b.len, err);
+	moka_buf_release(&b);
+	return st;
+}
+
+static void mean_print(const struct mean *m)
+{
+	const int64_t pixels = m->size[1] * m->size[2];
+
+	printf("%" PRId64 " pictures of %" PRId64 "x%" PRId64 "x%" PRId64 "\n", m->count, m->size[0], m->size[1],
+	       m->size[2]);
+	for (int64_t i = 0; i < m->size[0]; i++) {
+		double sum = 0;
+
+		for (int64_t j = 0; j < pixels; j++)
+			sum += m->sum[i * pixels + j];
+		printf("mean_value: %.6g\n", sum / (double)pixels / (double)m->count);
+	}
+}
+
+static int run_mean(struct cli_call *c)
+{
+	const char *out = c->n_words > 1 || cli_has(c, "output") ? cli_data_output(c, 1) : NULL;
+	struct moka_error err = { 0 };
+	struct mean m = { 0 };
+	enum moka_status st;
+
+	if ((!out && (c->n_words > 1 || cli_has(c, "output"))) || !cli_data_backend(c))
+		return CLI_USAGE;
+	st = mean_of(c, c->words[0], &m, &err);
+	if (!st && out)
+		st = mean_write(c, &m, out, &err);
+	if (!st)
+		mean_print(&m);
+	free(m.sum);
+	moka_image_release(&m.image);
+	return st ? cli_fail_error(c, &err) : cli_flush(c);
+}
+
+static const struct cli_option mean_options[] = { { "output", 'o', "FILE",
+						    "the mean image, for mean_file (mean.binaryproto)", 0 },
+						  { "backend", 0, "lmdb", "kind of database", 0 },
+						  CLI_OPTIONS_END };
+static const struct cli_command mean_command = {
+	.name = "mean",
+	.summary = "the mean image of a database",
+	.usage = "DB [-o mean.binaryproto]",
+	.about = "Prints the mean of each channel, as mean_value lines for transform_param.",
+	.examples = "moka data mean train_lmdb -o mean.binaryproto\n",
+	.options = mean_options,
+	.min_words = 1,
+	.max_words = 2,
+	.run = run_mean,
+};
+
+static const struct cli_command *const subcommands[] = { &cli_data_images, &mnist_command, &cifar_command,
+							 &mean_command, NULL };
+
+const struct cli_command cli_command_data = {
+	.name = "data",
+	.summary = "make databases and mean images, as Caffe's tools did",
+	.usage = "images|mnist|cifar|mean ...",
+	.subcommands = subcommands,
+};

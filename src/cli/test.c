@@ -1,0 +1,138 @@
+/*
+ * moka test - a net with trained weights over its test data: every output, averaged over the iterations.
+ */
+#include "cli/cli.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+struct output {
+	const char *name;
+	int64_t index;
+	bool several;
+	float loss_weight;
+	double sum;
+};
+
+static struct output *list_outputs(struct cli_call *c, const struct moka_net *n, int *count)
+{
+	int total = 0, k = 0;
+
+	for (int i = 0; i < n->n_outputs; i++)
+		total += (int)moka_shape_count(&n->blobs[n->outputs[i]].shape);
+	struct output *o = MOKA_NEWN(&c->arena, total + 1, struct output);
+	for (int i = 0; o && i < n->n_outputs; i++) {
+		const struct moka_blob *b = &n->blobs[n->outputs[i]];
+		int64_t size = moka_shape_count(&b->shape);
+
+		for (int64_t j = 0; j < size; j++)
+			o[k++] = (struct output){ .name = b->name, .index = j, .several = size > 1,
+						  .loss_weight = b->producer >= 0 ? n->layers[b->producer].loss_weight[b->producer_top] : 0 };
+	}
+	*count = total;
+	return o;
+}
+
+static void print_outputs(const struct output *o, int count, int64_t iterations)
+{
+	for (int i = 0; i < count; i++) {
+		double mean = o[i].sum / (double)iterations;
+
+		if (o[i].several)
+			printf("%s[%" PRId64 "] = %.6g", o[i].name, o[i].index, mean);
+		else
+			printf("%s = %.6g", o[i].name, mean);
+		if (o[i].loss_weight != 0)
+			printf(" (* %.6g = %.6g loss)", (double)o[i].loss_weight, mean * (double)o[i].loss_weight);
+		putchar('\n');
+	}
+}
+
+static int measure(struct cli_call *c, struct cli_net *n, struct moka_exec *e, int64_t iterations)
+{
+	struct moka_error err = { 0 };
+	int count;
+	struct output *o = list_outputs(c, n->net, &count);
+
+	if (!o)
+		return cli_fail(c, NULL, "no memory for %d outputs", count);
+	for (int64_t i = 0; i < iterations; i++) {
+		int k = 0;
+
+		if (moka_exec_forward(e, 0, n->net->n_layers, NULL, &err))
+			return cli_fail_error(c, &err);
+		for (int b = 0; b < n->net->n_outputs; b++) {
+			const real *v = moka_exec_data(e, n->net->outputs[b]);
+			int64_t size = moka_shape_count(&n->net->blobs[n->net->outputs[b]].shape);
+
+			for (int64_t j = 0; j < size; j++)
+				o[k++].sum += (double)v[j];
+		}
+		if (cli_progress()) {
+			fprintf(stderr, "\rbatch %" PRId64 " of %" PRId64, i + 1, iterations);
+			if (i + 1 == iterations)
+				fputs("\r\033[K", stderr);
+		}
+	}
+	print_outputs(o, count, iterations);
+	return cli_flush(c);
+}
+
+static int test_net(struct cli_call *c, struct cli_net *n, int64_t iterations)
+{
+	struct moka_exec_options eo = { .keep = MOKA_KEEP_OUTPUTS };
+	struct moka_exec *e;
+	struct moka_error err = { 0 };
+
+	if (!cli_open_pool(c, n))
+		return CLI_USAGE;
+	eo.pool = n->pool;
+	if (moka_net_allocate(n->net, 1, &err))
+		return cli_fail_error(c, &err);
+	if (!cli_load_weights(c, n, false) || !cli_report(c, &n->findings, MOKA_WARNING))
+		return CLI_FAILED;
+	if (moka_exec_new(&e, n->net, &eo, &err))
+		return cli_fail_error(c, &err);
+	int status = measure(c, n, e, iterations);
+	moka_exec_free(e);
+	return status;
+}
+
+static int test_run(struct cli_call *c)
+{
+	const char *path = cli_model_path(c);
+	struct moka_net_options o = { .for_run = true, .sources = moka_sources };
+	struct cli_net n = { 0 };
+	int64_t iterations;
+	int status = CLI_FAILED;
+
+	if (!path || !cli_net_options(c, MOKA_TEST, &o) || !cli_int(c, "iterations", 1, INT32_MAX, 50, &iterations))
+		return CLI_USAGE;
+	if (cli_open_net(c, path, &o, &n) && !n.findings.errors)
+		status = test_net(c, &n, iterations);
+	else
+		cli_report(c, &n.findings, MOKA_WARNING);
+	cli_close(&n);
+	return status;
+}
+
+static const struct cli_option test_options[] = {
+	{ "model", 0, "FILE", "the net (.prototxt), with its test data", 0 },
+	{ "weights", 'w', "FILES", "trained weights; several separated by commas", CLI_REPEAT | CLI_REQUIRED },
+	{ "iterations", 0, "N", "batches to average over (default 50)", 0 },
+	CLI_OPTIONS_NET("phase to build (default test)"),
+	CLI_OPTION_THREADS,
+	{ "gpu", 0, "ID", "taken for scripts written for caffe; Moka computes on the CPU", CLI_HIDDEN },
+	CLI_OPTIONS_END,
+};
+
+const struct cli_command cli_command_test = {
+	.name = "test",
+	.summary = "score a trained net on its test data",
+	.usage = "--model FILE --weights W [--iterations N] [options]",
+	.about = "Runs the net's test phase over N batches and prints the mean of every output.",
+	.examples = "moka test --model lenet_train_test.prototxt --weights lenet_iter_10000.caffemodel --iterations 100\n",
+	.options = test_options,
+	.max_words = 1,
+	.run = test_run,
+};

@@ -1,0 +1,293 @@
+/*
+ * moka time - how long a net takes: the whole pass, and layer by layer.
+ *
+ * The whole pass is measured as it runs for a user; the layers in passes of their own, so that looking at them does not
+ * slow down what is reported. Inputs are random numbers (labels are zeros: class 0 exists in every net).
+ */
+#include "cli.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LAYER_PASSES 10 /* at most: medians of layers settle soon */
+
+struct timing {
+	struct cli_call *c;
+	struct cli_net n;
+	struct moka_exec *e;
+	bool backward;
+	int64_t iterations, passes;
+	double *forward, *backward_times;	/* of whole passes, in ms */
+	double *layer_forward, *layer_backward; /* (layers, passes) */
+};
+
+/* ---- inputs ----------------------------------------------------------------------------------- */
+
+/* Something that takes no gradient from it reads it: a label. */
+static bool is_label(const struct moka_net *n, int blob)
+{
+	const struct moka_blob *b = &n->blobs[blob];
+
+	for (int i = 0; i < b->n_consumers; i++) {
+		const struct moka_net_layer *l = &n->layers[b->consumers[i]];
+		for (int k = 0; l->l.type && k < l->l.n_bottom && k < 32; k++)
+			if (l->bottoms[k] == blob && (l->l.type->no_gradient & 1u << k))
+				return true;
+	}
+	return false;
+}
+
+static void fill_inputs(struct timing *t)
+{
+	const struct moka_net *n = t->n.net;
+	struct moka_rng rng;
+
+	moka_rng_seed(&rng, 1, 0);
+	for (int i = 0; i < n->n_inputs; i++) {
+		real *x = moka_exec_data(t->e, n->inputs[i]);
+		int64_t count = moka_shape_count(&n->blobs[n->inputs[i]].shape);
+		bool label = is_label(n, n->inputs[i]);
+		for (int64_t k = 0; x && k < count; k++)
+			x[k] = label ? 0 : (real)(2 * moka_rng_uniform(&rng) - 1);
+	}
+}
+
+/* The first dimension of the first blob that comes from outside. */
+static int64_t batch_of(const struct moka_net *n)
+{
+	const struct moka_shape *s = NULL;
+
+	if (n->n_inputs)
+		s = &n->blobs[n->inputs[0]].shape;
+	for (int i = 0; !s && i < n->n_layers; i++)
+		if (n->layers[i].l.type && (n->layers[i].l.type->flags & MOKA_DATA) && n->layers[i].l.n_top)
+			s = &n->blobs[n->layers[i].tops[0]].shape;
+	return s && s->n > 0 ? s->d[0] : 1;
+}
+
+/* ---- measuring -------------------------------------------------------------------------------- */
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *x, int64_t n)
+{
+	qsort(x, (size_t)n, sizeof(*x), compare);
+	return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+static enum moka_status one_pass(struct timing *t, double *forward, double *backward, struct moka_error *err)
+{
+	double start = moka_now(), middle;
+
+	MOKA_TRY(moka_exec_forward(t->e, 0, t->n.net->n_layers, NULL, err));
+	middle = moka_now();
+	*forward = (middle - start) * 1e3;
+	if (!t->backward)
+		return MOKA_OK;
+	MOKA_TRY(moka_exec_backward(t->e, t->n.net->n_layers, 0, err));
+	*backward = (moka_now() - middle) * 1e3;
+	return MOKA_OK;
+}
+
+static enum moka_status layer_pass(struct timing *t, int64_t pass, struct moka_error *err)
+{
+	int n = t->n.net->n_layers;
+
+	for (int i = 0; i < n; i++) {
+		double start = moka_now();
+		MOKA_TRY(moka_exec_layer_forward(t->e, i, err));
+		t->layer_forward[i * t->passes + pass] = (moka_now() - start) * 1e3;
+	}
+	for (int i = n - 1; t->backward && i >= 0; i--) {
+		double start = moka_now();
+		if (t->n.net->layers[i].need_backward)
+			MOKA_TRY(moka_exec_layer_backward(t->e, i, err));
+		t->layer_backward[i * t->passes + pass] = (moka_now() - start) * 1e3;
+	}
+	return MOKA_OK;
+}
+
+static enum moka_status measure(struct timing *t, struct moka_error *err)
+{
+	double unused, unused_too;
+
+	MOKA_TRY(one_pass(t, &unused, &unused_too, err)); /* warms caches, packs weights, touches memory */
+	for (int64_t i = 0; i < t->iterations; i++) {
+		MOKA_TRY(one_pass(t, &t->forward[i], &t->backward_times[i], err));
+		if (cli_progress())
+			fprintf(stderr, "\riteration %" PRId64 " of %" PRId64 "%s", i + 1, t->iterations,
+				i + 1 == t->iterations ? "\r\033[K" : "");
+	}
+	for (int64_t pass = 0; pass < t->passes; pass++)
+		MOKA_TRY(layer_pass(t, pass, err));
+	return MOKA_OK;
+}
+
+/* ---- reporting -------------------------------------------------------------------------------- */
+
+static void print_layers(struct timing *t)
+{
+	const struct moka_net *n = t->n.net;
+	int name_width = 5, type_width = 4;
+
+	for (int i = 0; i < n->n_layers; i++) {
+		name_width = MOKA_MAX(name_width, (int)strlen(n->layers[i].l.name));
+		type_width = MOKA_MAX(type_width, (int)strlen(n->layers[i].type_name));
+	}
+	printf("%-*s  %-*s  %10s  %11s  %14s  %8s\n", name_width, "layer", type_width, "type", "forward ms",
+	       "backward ms", "MACs", "GMAC/s");
+	for (int i = 0; i < n->n_layers; i++) {
+		const struct moka_net_layer *l = &n->layers[i];
+		double forward = median(t->layer_forward + i * t->passes, t->passes);
+		printf("%-*s  %-*s  %10.3f", name_width, l->l.name, type_width, l->type_name, forward);
+		if (t->backward && l->need_backward)
+			printf("  %11.3f", median(t->layer_backward + i * t->passes, t->passes));
+		else
+			printf("  %11s", "-");
+		if (l->l.macs > 0)
+			printf("  %14lld  %8.1f\n", (long long)l->l.macs,
+			       (double)l->l.macs / MOKA_MAX(forward, 1e-6) / 1e6);
+		else
+			printf("  %14s  %8s\n", "-", "-");
+	}
+}
+
+static void print_text(struct timing *t)
+{
+	const struct moka_net *n = t->n.net;
+	double forward = median(t->forward, t->iterations);
+
+	print_layers(t);
+	printf("\nforward   %10.3f ms (median of %lld; %.1f items a second)\n", forward, (long long)t->iterations,
+	       (double)batch_of(n) * 1e3 / MOKA_MAX(forward, 1e-6));
+	if (t->backward)
+		printf("backward  %10.3f ms\n", median(t->backward_times, t->iterations));
+	printf("batch %lld, %d thread%s, phase %s, %.1f MB at the peak\n", (long long)batch_of(n),
+	       moka_pool_threads(t->n.pool), moka_pool_threads(t->n.pool) == 1 ? "" : "s",
+	       n->phase == MOKA_TEST ? "test" : "train", (double)moka_peak_rss_bytes() / 1e6);
+}
+
+static int print_json(struct timing *t)
+{
+	const struct moka_net *n = t->n.net;
+	struct moka_buf b;
+	int status;
+
+	moka_buf_init(&b, 0);
+	moka_buf_printf(&b, "{\"forward_ms\": %.6g, \"backward_ms\": ", median(t->forward, t->iterations));
+	if (t->backward)
+		moka_buf_printf(&b, "%.6g", median(t->backward_times, t->iterations));
+	else
+		moka_buf_puts(&b, "null");
+	moka_buf_printf(&b, ", \"iterations\": %lld, \"batch\": %lld, \"threads\": %d,\n \"layers\": [",
+			(long long)t->iterations, (long long)batch_of(n), moka_pool_threads(t->n.pool));
+	for (int i = 0; i < n->n_layers; i++) {
+		const struct moka_net_layer *l = &n->layers[i];
+		moka_buf_puts(&b, i ? ",\n  {\"name\": " : "\n  {\"name\": ");
+		moka_buf_json_string(&b, l->l.name);
+		moka_buf_puts(&b, ", \"type\": ");
+		moka_buf_json_string(&b, l->type_name);
+		moka_buf_printf(&b, ", \"forward_ms\": %.6g, \"backward_ms\": ",
+				median(t->layer_forward + i * t->passes, t->passes));
+		if (t->backward && l->need_backward)
+			moka_buf_printf(&b, "%.6g", median(t->layer_backward + i * t->passes, t->passes));
+		else
+			moka_buf_puts(&b, "null");
+		moka_buf_printf(&b, ", \"macs\": %lld}", (long long)l->l.macs);
+	}
+	moka_buf_printf(&b, "\n ],\n \"peak_rss_bytes\": %lld}\n", (long long)moka_peak_rss_bytes());
+	status = cli_output(t->c, NULL, &b);
+	moka_buf_release(&b);
+	return status;
+}
+
+/* ---- the command ------------------------------------------------------------------------------ */
+
+static bool allocate(struct timing *t)
+{
+	int n = t->n.net->n_layers;
+
+	t->passes = MOKA_MIN(t->iterations, LAYER_PASSES);
+	t->forward = MOKA_NEWN(&t->c->arena, t->iterations, double);
+	t->backward_times = MOKA_NEWN(&t->c->arena, t->iterations, double);
+	t->layer_forward = MOKA_NEWN(&t->c->arena, n * t->passes + 1, double);
+	t->layer_backward = MOKA_NEWN(&t->c->arena, n * t->passes + 1, double);
+	return t->forward && t->backward_times && t->layer_forward && t->layer_backward;
+}
+
+static int time_net(struct timing *t, bool json)
+{
+	struct moka_exec_options eo = {
+		.keep = t->backward ? MOKA_KEEP_ALL : MOKA_KEEP_OUTPUTS,
+		.backward = t->backward,
+		.pool = t->n.pool,
+		.seed = 1,
+	};
+	struct moka_error err = { 0 };
+
+	if (!allocate(t))
+		return cli_fail(t->c, NULL, "no memory for the times of %lld iterations", (long long)t->iterations);
+	if (moka_exec_new(&t->e, t->n.net, &eo, &err))
+		return cli_fail_error(t->c, &err);
+	fill_inputs(t);
+	if (measure(t, &err))
+		return cli_fail_error(t->c, &err);
+	if (json)
+		return print_json(t);
+	print_text(t);
+	return cli_flush(t->c);
+}
+
+static int time_run(struct cli_call *c)
+{
+	static const char *const formats[] = { "text", "json", NULL };
+	const char *path = cli_model_path(c);
+	struct moka_net_options o = { 0 };
+	struct timing t = { .c = c };
+	int json, status;
+
+	if (!path)
+		return CLI_USAGE;
+	t.backward = !cli_switch(c, "forward-only", false);
+	if (!cli_net_options(c, t.backward ? MOKA_TRAIN : MOKA_TEST, &o) ||
+	    !cli_int(c, "iterations", 1, 1000000, 50, &t.iterations) || !cli_choice(c, "format", formats, 0, &json) ||
+	    !cli_open_pool(c, &t.n))
+		return CLI_USAGE;
+	o.backward = t.backward;
+	status = cli_prepare_net(c, path, &o, NULL, &t.n);
+	if (!status)
+		status = time_net(&t, json);
+	moka_exec_free(t.e);
+	cli_close(&t.n);
+	return status;
+}
+
+static const struct cli_option time_options[] = {
+	{ "model", 0, "FILE", "the net, instead of the first word", 0 },
+	{ "weights", 'w', "FILE", "weights (default: the net's fillers; the time is the same)", CLI_REPEAT },
+	{ "iterations", 0, "N", "passes to take the median of (default 50)", 0 },
+	{ "batch", 0, "N", "first dimension of every input", 0 },
+	{ "forward-only", 0, NULL, "no backward pass; what only training needs is left out", 0 },
+	CLI_OPTIONS_NET("which phase's net (default train, as in caffe; with --forward-only test)"),
+	CLI_OPTION_THREADS,
+	CLI_OPTION_FORMAT("text|json"),
+	CLI_OPTIONS_END,
+};
+
+const struct cli_command cli_command_time = {
+	.name = "time",
+	.summary = "how long a net takes, in whole and layer by layer",
+	.usage = "MODEL [options]\n--model MODEL [options]",
+	.about = "Runs forward and backward on random inputs, after a pass to warm up, and prints medians.",
+	.examples = "moka time deploy.prototxt --forward-only --threads 2\n"
+		    "moka time --model train_val.prototxt --batch 64 --iterations 20 --format json\n",
+	.options = time_options,
+	.max_words = 1,
+	.run = time_run,
+};

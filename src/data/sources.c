@@ -1,0 +1,11 @@
+/*
+ * sources.c - THE list of sources. A new kind is its file, one line here, and its test.
+ */
+#include "data/data.h"
+
+const struct moka_source_ops *const moka_sources[] = {
+	&moka_source_lmdb,
+	&moka_source_leveldb,
+	&moka_source_hdf5,
+	NULL,
+};

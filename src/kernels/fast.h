@@ -1,0 +1,33 @@
+/*
+ * fast.h - for files whose plain loops a compiler can turn into vector code: included last.
+ *
+ * MOKA__CLONES compiles a function once more for AVX2 and AVX-512; the dynamic linker picks one (gcc only: clang 14
+ * gives such functions other names than their callers use). As multiply-adds are not contracted (-ffp-contract=off),
+ * all of them give the same bits. What such a function calls must be inlined into it.
+ */
+#ifndef MOKA_KERNELS_FAST_H
+#define MOKA_KERNELS_FAST_H
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define MOKA__SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define MOKA__SANITIZED 1
+#endif
+#endif
+
+/* gcc's -O2 leaves loops whose length it doesn't know as they are */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#pragma GCC optimize("O3")
+#endif
+
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && defined(__OPTIMIZE__) &&                       \
+	!defined(MOKA__SANITIZED) && !defined(MOKA_REAL_DOUBLE)
+#define MOKA__CLONES __attribute__((target_clones("default", "arch=haswell", "arch=skylake-avx512")))
+#else
+#define MOKA__CLONES
+#endif
+
+#define MOKA__INLINE static inline __attribute__((always_inline))
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * gemm.h - the contract between the product's driver (gemm.c) and its micro-kernels (one file per instruction set).
+ *
+ * A micro-kernel computes a tile of mr x nr values of C. Its operands:
+ *
+ *     A   mr values for each of k steps, read where they are: either rows (A[i * stride + p]) or columns
+ *         (A[p * stride + i]) of the caller's own matrix, or of a packed copy in the same order
+ *     B   packed: a panel, k rows of nr values, 64-byte aligned, zeros where the matrix ends
+ *     C   rows of ldc values, all of them there (the driver hands in a tile of its own at the edges)
+ *
+ * Every element of C is one chain of multiply-adds over the steps in order, whatever the tile; so the way C is cut
+ * into tiles never shows in the result.
+ */
+#ifndef MOKA_KERNELS_GEMM_H
+#define MOKA_KERNELS_GEMM_H
+
+#include "kernels.h"
+
+#define MOKA__GEMM_MOST_MR 8
+#define MOKA__GEMM_MOST_NR 48
+#define MOKA__GEMM_MOST_VECTORS 3
+#define MOKA__GEMM_MOST_TURNED 128
+#define MOKA__GEMM_MOST_COLUMNS 384 /* that a work tile packs at once: nr * panels of every set */
+
+/* What happens to the sum of a tile: C = alpha * sum + (bias[row] where there is one, else beta * C). */
+struct moka__gemm_end {
+	real alpha, beta; /* beta 0: C is not read */
+	const real *bias; /* of the tile's first row, or NULL */
+};
+
+typedef void moka__gemm_kernel_fn(int64_t k, const real *a, int64_t stride, const real *b, real *c, int64_t ldc,
+				  const struct moka__gemm_end *end);
+
+/*
+ * One instruction set's kernels. rows and columns hold the kernel for tiles of 2^i rows (2^0 .. mr) and 1 to 3
+ * vectors; NULL past what the set has.
+ */
+struct moka__gemm_kernels {
+	const char *name;
+	int mr;	    /* rows of the largest tile, a power of two */
+	int vector; /* values in a vector: nr is 1..vectors of them */
+	int vectors;
+	int kc, mc; /* steps, and rows of A, that caches hold at once */
+	int panels; /* of B, likewise */
+	moka__gemm_kernel_fn *rows[4][MOKA__GEMM_MOST_VECTORS];
+	moka__gemm_kernel_fn *columns[4][MOKA__GEMM_MOST_VECTORS];
+	/* out[p * ldout + i] = in[i * ldin + p] for i < n, p < k: packing a transposed matrix */
+	void (*transpose)(int64_t n, int64_t k, const real *in, int64_t ldin, real *out, int64_t ldout);
+};
+
+extern const struct moka__gemm_kernels moka__gemm_portable, moka__gemm_avx2, moka__gemm_avx512;
+const struct moka__gemm_kernels *moka__gemm_choose(enum moka_isa isa);
+
+/*
+ * Where the driver finds op(B), packed panel by panel. pack() writes rows [p0, p0 + kc) of columns [j0, j0 + n) to
+ * panels of `width` columns (the last may be narrower and is filled up to a whole vector), each panel kc rows.
+ */
+struct moka__gemm_source {
+	void (*pack)(const struct moka__gemm_source *s, const struct moka__gemm_kernels *ops, int64_t p0, int64_t kc,
+		     int64_t j0, int64_t n, real *out);
+	const real *b; /* a matrix, or an image */
+	int64_t ldb;
+	bool trans;
+	const struct moka_conv_geometry *conv;
+};
+
+/*
+ * A product as the driver sees it: C = alpha * op(A) * B + (bias[row] where there is one, else beta * C). Turned, C is
+ * stored by columns: its value (i, j) lies at c[j * ldc + i]; then n is at most MOKA__GEMM_MOST_TURNED.
+ */
+struct moka__gemm_job {
+	int64_t m, n, k;
+	bool trans_a, turned;
+	const real *a;
+	int64_t lda;
+	struct moka__gemm_source b;
+	real *c;
+	int64_t ldc;
+	real alpha, beta;
+	const real *bias;
+};
+
+/* Runs it; false: no memory for the panels, nothing done. */
+bool moka__gemm_run(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct moka__gemm_job *job);
+/* The plain source: a matrix that lies in memory, maybe transposed. */
+void moka__gemm_pack_matrix(const struct moka__gemm_source *s, const struct moka__gemm_kernels *ops, int64_t p0,
+			    int64_t kc, int64_t j0, int64_t n, real *out);
+/* Writes one row of n values (columns j0.. of op(B)) into panels: row p of each, panels `kc` rows apart. */
+void moka__gemm_put_row(const struct moka__gemm_kernels *ops, const real *row, int64_t n, int64_t p, int64_t kc,
+			real *out);
+
+#endif

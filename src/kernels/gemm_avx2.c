@@ -1,0 +1,39 @@
+/*
+ * gemm_avx2.c - micro-kernels for AVX2 with FMA: tiles of 4 x 24, in 12 of the 16 registers, three for B and one for
+ * A. Each step makes 12 multiply-adds out of 7 loads.
+ */
+#include "gemm.h"
+
+#ifndef MOKA_REAL_DOUBLE
+
+#include <immintrin.h>
+
+#define VEC __m256
+#define VLEN 8
+#define LOAD(p) _mm256_loadu_ps(p)
+#define STORE(p, v) _mm256_storeu_ps(p, v)
+#define SPLAT(x) _mm256_set1_ps(x)
+#define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define MUL(a, b) _mm256_mul_ps(a, b)
+#define ADD(a, b) _mm256_add_ps(a, b)
+#define TILE_NAME f32_gemm_avx2
+#define TILE_MR 4
+#define TILE_VECTORS 3
+#include "gemm_tile.h"
+#include "transpose_avx.h"
+
+// clang-format off
+TILE_DEFINE_ROW(1)
+TILE_DEFINE_ROW(2)
+TILE_DEFINE_ROW(4)
+
+const struct moka__gemm_kernels moka__gemm_avx2 = {
+	.name = "avx2", .mr = 4, .vector = VLEN, .vectors = 3,
+	.kc = 256, .mc = 192, .panels = 12,
+	.rows = { TILE_LIST_ROW(rows, 1), TILE_LIST_ROW(rows, 2), TILE_LIST_ROW(rows, 4) },
+	.columns = { TILE_LIST_ROW(columns, 1), TILE_LIST_ROW(columns, 2), TILE_LIST_ROW(columns, 4) },
+	.transpose = transpose_avx,
+};
+// clang-format on
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * gemm_avx512.c - micro-kernels for AVX-512: tiles of 8 x 48, in 24 of the 32 registers. Each step makes 24
+ * multiply-adds out of 11 loads, so the two ports for arithmetic stay the limit.
+ */
+#include "gemm.h"
+
+#ifndef MOKA_REAL_DOUBLE
+
+#include <immintrin.h>
+
+#define VEC __m512
+#define VLEN 16
+#define LOAD(p) _mm512_loadu_ps(p)
+#define STORE(p, v) _mm512_storeu_ps(p, v)
+#define SPLAT(x) _mm512_set1_ps(x)
+#define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define MUL(a, b) _mm512_mul_ps(a, b)
+#define ADD(a, b) _mm512_add_ps(a, b)
+#define TILE_NAME f32_gemm_avx512
+#define TILE_MR 8
+#define TILE_VECTORS 3
+#include "gemm_tile.h"
+#include "transpose_avx.h"
+
+// clang-format off
+TILE_DEFINE_ROW(1)
+TILE_DEFINE_ROW(2)
+TILE_DEFINE_ROW(4)
+TILE_DEFINE_ROW(8)
+
+const struct moka__gemm_kernels moka__gemm_avx512 = {
+	.name = "avx512", .mr = 8, .vector = VLEN, .vectors = 3,
+	.kc = 256, .mc = 256, .panels = 8,
+	.rows = { TILE_LIST_ROW(rows, 1), TILE_LIST_ROW(rows, 2), TILE_LIST_ROW(rows, 4), TILE_LIST_ROW(rows, 8) },
+	.columns = { TILE_LIST_ROW(columns, 1), TILE_LIST_ROW(columns, 2), TILE_LIST_ROW(columns, 4),
+		     TILE_LIST_ROW(columns, 8) },
+	.transpose = transpose_avx,
+};
+// clang-format on
+
+#endif

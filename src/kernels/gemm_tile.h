@@ -1,0 +1,85 @@
+/*
+ * gemm_tile.h - the text of the micro-kernels, included by one file per instruction set, which defines before:
+ *
+ *     VEC, VLEN                a vector of reals and how many it holds
+ *     LOAD(p) STORE(p, v)      unaligned
+ *     SPLAT(x)                 x in every place
+ *     FMA(a, b, c) MUL(a, b)   a * b + c, a * b
+ *     ADD(a, b)
+ *     TILE_NAME                prefix of the functions
+ *     TILE_MR, TILE_VECTORS    the largest tile
+ *
+ * Sums live in mr * vectors registers; each step loads `vectors` of B and splats mr values of A. The loops have
+ * constant bounds and are unrolled away.
+ */
+#define TILE_PASTE2(a, b, c, d) a##_##b##_##c##x##d
+#define TILE_PASTE(a, b, c, d) TILE_PASTE2(a, b, c, d)
+#define TILE_FN(order, mr, vectors) TILE_PASTE(TILE_NAME, order, mr, vectors)
+
+#define UNROLL _Pragma("GCC unroll 16")
+
+// clang-format off
+#define TILE_INLINE static inline __attribute__((always_inline))
+
+TILE_INLINE void tile_end(const int mr, const int vectors, const VEC *sum, real *c, int64_t ldc,
+			  const struct moka__gemm_end *end)
+{
+	const VEC alpha = SPLAT(end->alpha), beta = SPLAT(end->beta);
+
+	UNROLL
+	for (int i = 0; i < mr; i++) {
+		UNROLL
+		for (int v = 0; v < vectors; v++) {
+			real *at = c + i * ldc + v * VLEN;
+			VEC x = MUL(alpha, sum[i * vectors + v]);
+			if (end->bias)
+				x = ADD(x, SPLAT(end->bias[i]));
+			else if (end->beta != 0)
+				x = FMA(beta, LOAD(at), x);
+			STORE(at, x);
+		}
+	}
+}
+
+TILE_INLINE void tile(const int mr, const int vectors, int64_t k, const real *a, int64_t row, int64_t step,
+		      const real *b, real *c, int64_t ldc, const struct moka__gemm_end *end)
+{
+	/* of the size of the largest tile; what a smaller one doesn't use is never made */
+	VEC sum[TILE_MR * TILE_VECTORS];
+
+	UNROLL
+	for (int i = 0; i < mr * vectors; i++)
+		sum[i] = SPLAT(0);
+	for (int64_t p = 0; p < k; p++) {
+		VEC x[TILE_VECTORS];
+		UNROLL
+		for (int v = 0; v < vectors; v++)
+			x[v] = LOAD(b + v * VLEN);
+		UNROLL
+		for (int i = 0; i < mr; i++) {
+			const VEC y = SPLAT(a[i * row]);
+			UNROLL
+			for (int v = 0; v < vectors; v++)
+				sum[i * vectors + v] = FMA(y, x[v], sum[i * vectors + v]);
+		}
+		a += step;
+		b += vectors * VLEN;
+	}
+	tile_end(mr, vectors, sum, c, ldc, end);
+}
+
+/* The two orders of A for one size of tile. */
+#define TILE_DEFINE(mr, vectors)                                                                                       \
+	static void TILE_FN(rows, mr, vectors)(int64_t k, const real *a, int64_t stride, const real *b, real *c,       \
+					       int64_t ldc, const struct moka__gemm_end *end)                          \
+	{                                                                                                              \
+		tile(mr, vectors, k, a, stride, 1, b, c, ldc, end);                                                    \
+	}                                                                                                              \
+	static void TILE_FN(columns, mr, vectors)(int64_t k, const real *a, int64_t stride, const real *b, real *c,    \
+						  int64_t ldc, const struct moka__gemm_end *end)                       \
+	{                                                                                                              \
+		tile(mr, vectors, k, a, 1, stride, b, c, ldc, end);                                                    \
+	}
+#define TILE_DEFINE_ROW(mr) TILE_DEFINE(mr, 1) TILE_DEFINE(mr, 2) TILE_DEFINE(mr, 3)
+#define TILE_LIST_ROW(order, mr) { TILE_FN(order, mr, 1), TILE_FN(order, mr, 2), TILE_FN(order, mr, 3) }
+// clang-format on

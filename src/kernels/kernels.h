@@ -1,0 +1,64 @@
+/*
+ * kernels.h - arithmetic on plain arrays. Knows no layer, no net, no blob.
+ *
+ * kernels/ref.c is the specification and the fallback; one file per instruction set beside it. All arrays are row-major,
+ * densely packed unless a leading dimension says otherwise; sizes count elements.
+ */
+#ifndef MOKA_KERNELS_H
+#define MOKA_KERNELS_H
+
+#include "base/base.h"
+
+/*
+ * C = alpha * op(A) * op(B) + beta * C; op(X) is X or its transpose.
+ * op(A) is (m, k), op(B) is (k, n), C is (m, n); lda, ldb, ldc: elements between rows as stored. m, n or k may be 0.
+ * beta 0 overwrites C (also NaN). The result is the same for any number of threads. Scratch: none from the caller
+ * (thread-local panels inside `ws`).
+ */
+struct moka_gemm_ws; /* packed panels; one per execution, grown on first use, never in a later call of the same size */
+struct moka_gemm_ws *moka_gemm_ws_new(void); /* caller frees */
+void moka_gemm_ws_free(struct moka_gemm_ws *ws);
+void moka_gemm(struct moka_pool *pool, struct moka_gemm_ws *ws, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
+	       real alpha, const real *a, int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc);
+/* The plain triple loop: what moka_gemm() is tested against. */
+void moka_gemm_ref(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t lda,
+		   const real *b, int64_t ldb, real beta, real *c, int64_t ldc);
+/* y = alpha * op(A) x + beta * y, A (m, n) as stored; for a product with one row, bound by memory. */
+void moka_gemv(struct moka_pool *pool, bool trans, int64_t m, int64_t n, real alpha, const real *a, int64_t lda,
+	       const real *x, real beta, real *y);
+
+/*
+ * A convolution's geometry: any number of spatial axes (axes 1..MOKA_CONV_AXES), channels first.
+ * Output size of axis i: (in + 2 pad - (dilation (kernel - 1) + 1)) / stride + 1.
+ */
+#define MOKA_CONV_AXES 8
+struct moka_conv_geometry {
+	int axes;
+	int64_t channels; /* of the image */
+	int64_t in[MOKA_CONV_AXES], out[MOKA_CONV_AXES];
+	int64_t kernel[MOKA_CONV_AXES], stride[MOKA_CONV_AXES], pad[MOKA_CONV_AXES], dilation[MOKA_CONV_AXES];
+};
+/* col (channels * prod(kernel), prod(out)) from image (channels, in...); zero outside. */
+void moka_im2col(struct moka_pool *pool, const struct moka_conv_geometry *g, const real *image, real *col);
+/* The adjoint: image = sum of col's elements at their places (image is overwritten). */
+void moka_col2im(struct moka_pool *pool, const struct moka_conv_geometry *g, const real *col, real *image);
+/*
+ * Forward of one image and one group without materialising col: y (outputs, prod(out)) = w (outputs, channels *
+ * prod(kernel)) x im2col(image) + bias (outputs, may be NULL). Packs columns straight into the product's panels.
+ */
+void moka_conv_forward(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct moka_conv_geometry *g, int64_t outputs,
+		       const real *w, const real *image, const real *bias, real *y);
+/* Depthwise (group == channels, any channel multiplier m): y (channels * m, out) from image (channels, in), w (channels * m, kernel). 2-D. */
+void moka_depthwise_forward(struct moka_pool *pool, const struct moka_conv_geometry *g, int64_t multiplier, const real *w,
+			    const real *image, const real *bias, real *y);
+
+/* Flat vectors. x and y may be the same memory where it makes sense. */
+void moka_axpy(int64_t n, real a, const real *x, real *y);              /* y += a x */
+void moka_axpby(int64_t n, real a, const real *x, real b, real *y);     /* y = a x + b y */
+void moka_scale(int64_t n, real a, real *x);                            /* x *= a */
+void moka_set(int64_t n, real a, real *x);                              /* x = a */
+real moka_dot(int64_t n, const real *x, const real *y);
+real moka_sum(int64_t n, const real *x);
+real moka_asum(int64_t n, const real *x);                               /* sum of |x| */
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * vec.c - flat vectors. Sums keep sixteen partial sums in a fixed order, which a compiler turns into vector registers
+ * and which loses less than one long chain.
+ */
+#include "kernels.h"
+
+#include <tgmath.h>
+
+#include "fast.h"
+
+#define LANES 16
+
+MOKA__CLONES void moka_axpy(int64_t n, real a, const real *x, real *y)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] += a * x[i];
+}
+
+/* b = 0 overwrites y, whatever it holds. */
+MOKA__CLONES void moka_axpby(int64_t n, real a, const real *x, real b, real *y)
+{
+	if (b == 0) {
+		for (int64_t i = 0; i < n; i++)
+			y[i] = a * x[i];
+		return;
+	}
+	for (int64_t i = 0; i < n; i++)
+		y[i] = a * x[i] + b * y[i];
+}
+
+MOKA__CLONES void moka_scale(int64_t n, real a, real *x)
+{
+	for (int64_t i = 0; i < n; i++)
+		x[i] *= a;
+}
+
+MOKA__CLONES void moka_set(int64_t n, real a, real *x)
+{
+	for (int64_t i = 0; i < n; i++)
+		x[i] = a;
+}
+
+/* Adds the partial sums in pairs, always in the same order. */
+MOKA__INLINE real fold(real *part)
+{
+	for (int w = LANES / 2; w > 0; w /= 2)
+		for (int i = 0; i < w; i++)
+			part[i] += part[i + w];
+	return part[0];
+}
+
+/*
+ * Long vectors are summed block by block, the blocks in double: a float sum of a million values would lose the last
+ * digits of its result otherwise.
+ */
+#define BLOCK 4096
+
+#define SUM_IN_BLOCKS(n, term)                                                                                         \
+	double total = 0;                                                                                              \
+	for (int64_t begin = 0; begin < (n); begin += BLOCK) {                                                         \
+		const int64_t end = MOKA_MIN(begin + BLOCK, (n));                                                      \
+		real part[LANES] = { 0 };                                                                              \
+		int64_t i = begin;                                                                                     \
+		for (; i + LANES <= end; i += LANES)                                                                   \
+			for (int l = 0; l < LANES; l++)                                                                \
+				part[l] += term(i + l);                                                                \
+		for (int l = 0; i + l < end; l++)                                                                      \
+			part[l] += term(i + l);                                                                        \
+		total += (double)fold(part);                                                                           \
+	}                                                                                                              \
+	return (real)total
+
+MOKA__CLONES real moka_dot(int64_t n, const real *x, const real *y)
+{
+#define TERM(i) (x[i] * y[i])
+	SUM_IN_BLOCKS(n, TERM);
+#undef TERM
+}
+
+MOKA__CLONES real moka_sum(int64_t n, const real *x)
+{
+#define TERM(i) x[i]
+	SUM_IN_BLOCKS(n, TERM);
+#undef TERM
+}
+
+MOKA__CLONES real moka_asum(int64_t n, const real *x)
+{
+#define TERM(i) fabs(x[i])
+	SUM_IN_BLOCKS(n, TERM);
+#undef TERM
+}

@@ -1,0 +1,269 @@
+/*
+ * BatchNorm: each channel less its mean, divided by its deviation. In training mean and variance are the
+ * batch's, and a moving sum of them is kept; otherwise they come from those sums.
+ *
+ *     bottom (N, C, inner...)  params: mean sum (C), variance sum (C), divisor (1)
+ *     NVIDIA's fork, scale_bias:       scale (C), bias (C) follow, applied to the result
+ *
+ * The sums are not means: they are divided by the third parameter, which counts the batches, older ones
+ * weighing less. None of the three is learned. The normalised values are kept for backward, since layers after
+ * this one usually overwrite the top.
+ */
+#include "blocks.h"
+
+#include <tgmath.h>
+
+struct batch_norm_param {
+	bool use_global_stats;
+	float moving_average_fraction, eps;
+	const struct moka_filler_param *scale_filler, *bias_filler;
+	bool scale_bias;
+};
+
+/* clang-format off */
+#define P struct batch_norm_param
+#define FORKED(name, num, kind, def, values, message, help) \
+	{ #name, num, kind, MOKA_OPTIONAL, (uint32_t)offsetof(P, name), def, NULL, values, message, help, "NVIDIA" }
+static const struct moka_field batch_norm_fields[] = {
+	MOKA_F_BOOL(P, use_global_stats, 1, false, "use the kept statistics; absent: in the test phase"),
+	MOKA_F_FLOAT(P, moving_average_fraction, 2, .999, "what remains of the kept sums when a batch is added"),
+	MOKA_F_FLOAT(P, eps, 3, 1e-5, "added to the variance"),
+	FORKED(scale_filler, 5, MOKA_MESSAGE, 0, NULL, &moka_filler_message, "first values of the scale; absent: 1"),
+	FORKED(bias_filler, 6, MOKA_MESSAGE, 0, NULL, &moka_filler_message, "first values of the bias; absent: 0"),
+	FORKED(scale_bias, 7, MOKA_BOOL, 0, NULL, NULL, "also learn a scale and a bias"),
+	MOKA_F_END
+};
+/* clang-format on */
+#undef P
+static const struct moka_message batch_norm_message = { "BatchNormParameter", batch_norm_fields,
+							sizeof(struct batch_norm_param) };
+
+static const struct moka_filler_param ones = { .type = "constant", .value = 1, .max = 1, .std = 1, .sparse = -1 };
+
+struct batch_norm {
+	int64_t num, channels, inner;
+	bool global; /* statistics are the kept ones */
+	bool scaled; /* NVIDIA's scale and bias */
+	bool keeps;  /* the state holds the normalised values behind 2 * channels others */
+};
+
+/* State: mean (C), deviation (C), then the normalised values (N, C, inner). */
+static void set_state(struct moka_layer *l, struct batch_norm *v)
+{
+	const int64_t count = moka_layer_product(3, (int64_t[]){ v->num, v->channels, v->inner });
+
+	v->keeps = !v->global || v->scaled;
+	l->state_bytes = moka_layer_bytes(v->channels, 2 * sizeof(real)) +
+			 (v->keeps ? moka_layer_bytes(count, sizeof(real)) : 0);
+}
+
+static enum moka_status add_params(struct moka_layer *l, struct moka_findings *f, const struct batch_norm *v)
+{
+	const struct batch_norm_param *p = l->param;
+	const struct moka_shape per_channel = moka_shape_make(1, v->channels);
+
+	moka_layer_param(l, "mean", per_channel, NULL);
+	moka_layer_param(l, "variance", per_channel, NULL);
+	moka_layer_param(l, "divisor", moka_shape_make(1, (int64_t)1), v->scaled ? &ones : NULL);
+	for (int i = 0; i < 3; i++)
+		l->params[i].fixed = true;
+	if (!v->scaled)
+		return MOKA_OK;
+	MOKA_TRY(moka_layer_filled(l, f, "scale", per_channel, "scale_filler",
+				   p->scale_filler ? p->scale_filler : &ones));
+	return moka_layer_filled(l, f, "bias", per_channel, "bias_filler", p->bias_filler);
+}
+
+static enum moka_status batch_norm_shape(struct moka_layer *l, struct moka_findings *f)
+{
+	const struct batch_norm_param *p = l->param;
+	const struct moka_shape *s = &l->bottom[0].shape;
+	struct batch_norm *v = moka_layer_priv(l, sizeof(*v));
+
+	l->n_param = 0;
+	if (!v)
+		return MOKA_ERR_NOMEM;
+	if (s->n == 0)
+		return moka_layer_bad_bottom(l, f, "wrong-axes", 0,
+					     "'%s' is a scalar; there is no batch to normalise over",
+					     l->bottom[0].name);
+	v->global = l->sub && moka_has(l->sub, "use_global_stats") ? p->use_global_stats : l->phase == MOKA_TEST;
+	v->scaled = p->scale_bias || p->scale_filler || p->bias_filler;
+	v->num = s->n < 0 ? -1 : s->d[0];
+	v->channels = s->n < 0 ? -1 : s->n == 1 ? 1 : s->d[1];
+	v->inner = s->n < 0 ? -1 : moka_shape_count_range(s, 2, s->n);
+	l->top[0].shape = *s;
+	set_state(l, v);
+	return add_params(l, f, v);
+}
+
+struct batch_norm_job {
+	const struct batch_norm *v;
+	const real *x, *dy, *scale, *bias;
+	real *mean, *deviation, *kept, *out;
+	real eps;
+	real *dscale, *dbias;
+};
+
+/* Mean and variance (left in `deviation`) of channels [begin, end). */
+static void statistics_piece(void *arg, int64_t begin, int64_t end)
+{
+	const struct batch_norm_job *j = arg;
+	const struct batch_norm *v = j->v;
+	const double count = (double)v->num * (double)v->inner;
+
+	for (int64_t ch = begin; ch < end; ch++) {
+		double sum = 0, squares = 0, mean;
+
+		for (int64_t n = 0; n < v->num; n++) {
+			const real *x = j->x + (n * v->channels + ch) * v->inner;
+
+			for (int64_t i = 0; i < v->inner; i++)
+				sum += (double)x[i];
+		}
+		mean = sum / count;
+		for (int64_t n = 0; n < v->num; n++) {
+			const real *x = j->x + (n * v->channels + ch) * v->inner;
+
+			for (int64_t i = 0; i < v->inner; i++)
+				squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+		}
+		j->mean[ch] = (real)mean;
+		j->deviation[ch] = (real)(squares / count);
+	}
+}
+
+/* Work on channels is cut so that a piece is worth handing over, whatever the number of threads. */
+static void run_channels(struct moka_pool *pool, void (*piece)(void *, int64_t, int64_t), struct batch_norm_job *j)
+{
+	moka_parallel(pool, piece, j, j->v->channels, MOKA_MAX(16384 / MOKA_MAX(j->v->num * j->v->inner, 1), 1));
+}
+
+static void run_rows(struct moka_pool *pool, void (*piece)(void *, int64_t, int64_t), struct batch_norm_job *j)
+{
+	moka_parallel(pool, piece, j, j->v->num * j->v->channels, MOKA_MAX(16384 / MOKA_MAX(j->v->inner, 1), 1));
+}
+
+static void normalise_piece(void *arg, int64_t begin, int64_t end)
+{
+	const struct batch_norm_job *j = arg;
+	const int64_t inner = j->v->inner;
+
+	for (int64_t r = begin; r < end; r++) {
+		const int64_t ch = r % j->v->channels;
+		const real mean = j->mean[ch], deviation = j->deviation[ch];
+		const real a = j->scale ? j->scale[ch] : 1, b = j->bias ? j->bias[ch] : 0;
+
+		for (int64_t i = r * inner; i < (r + 1) * inner; i++) {
+			const real y = (j->x[i] - mean) / deviation;
+
+			if (j->kept)
+				j->kept[i] = y;
+			j->out[i] = y * a + b;
+		}
+	}
+}
+
+/* The kept sums, older batches worth less; the variance without its bias. */
+static void update_sums(const struct moka_layer *l, struct moka_call *c, const struct batch_norm_job *j)
+{
+	const struct batch_norm_param *p = l->param;
+	const struct batch_norm *v = l->priv;
+	const real keep = (real)p->moving_average_fraction, m = (real)(v->num * v->inner);
+	const real unbias = m > 1 ? m / (m - 1) : 1;
+
+	c->param[2].data[0] = c->param[2].data[0] * keep + 1;
+	moka_axpby(v->channels, 1, j->mean, keep, c->param[0].data);
+	moka_axpby(v->channels, unbias, j->deviation, keep, c->param[1].data);
+}
+
+static void kept_statistics(struct moka_call *c, const struct batch_norm_job *j)
+{
+	const real divisor = c->param[2].data[0], factor = divisor == 0 ? 0 : 1 / divisor;
+
+	for (int64_t i = 0; i < j->v->channels; i++) {
+		j->mean[i] = c->param[0].data[i] * factor;
+		j->deviation[i] = c->param[1].data[i] * factor;
+	}
+}
+
+static enum moka_status batch_norm_forward(const struct moka_layer *l, struct moka_call *c)
+{
+	const struct batch_norm_param *p = l->param;
+	const struct batch_norm *v = l->priv;
+	struct batch_norm_job j = { .v = v, .x = c->bottom[0].data, .mean = c->state, .out = c->top[0].data };
+
+	j.deviation = j.mean + v->channels;
+	if (v->keeps && c->backward_follows)
+		j.kept = j.deviation + v->channels;
+	if (v->scaled) {
+		j.scale = c->param[3].data;
+		j.bias = c->param[4].data;
+	}
+	if (!c->bottom[0].count)
+		return MOKA_OK;
+	if (v->global) {
+		kept_statistics(c, &j);
+	} else {
+		run_channels(c->pool, statistics_piece, &j);
+		update_sums(l, c, &j);
+	}
+	for (int64_t i = 0; i < v->channels; i++)
+		j.deviation[i] = sqrt(j.deviation[i] + (real)p->eps);
+	run_rows(c->pool, normalise_piece, &j);
+	return MOKA_OK;
+}
+
+/* dx = scale * (dy - mean(dy) - y * mean(dy * y)) / deviation; of kept statistics scale * dy / deviation. */
+static void gradient_piece(void *arg, int64_t begin, int64_t end)
+{
+	const struct batch_norm_job *j = arg;
+	const struct batch_norm *v = j->v;
+	const double count = (double)v->num * (double)v->inner;
+
+	for (int64_t ch = begin; ch < end; ch++) {
+		const real factor = (j->scale ? j->scale[ch] : 1) / j->deviation[ch];
+		double sum = 0, product = 0;
+
+		for (int64_t n = 0; n < v->num && j->kept; n++)
+			for (int64_t i = (n * v->channels + ch) * v->inner, e = i + v->inner; i < e; i++) {
+				sum += (double)j->dy[i];
+				product += (double)j->dy[i] * (double)j->kept[i];
+			}
+		if (j->dscale)
+			j->dscale[ch] += (real)product;
+		if (j->dbias)
+			j->dbias[ch] += (real)sum;
+		const real mean = v->global ? 0 : (real)(sum / count), slope = v->global ? 0 : (real)(product / count);
+		for (int64_t n = 0; n < v->num && j->out; n++)
+			for (int64_t i = (n * v->channels + ch) * v->inner, e = i + v->inner; i < e; i++)
+				j->out[i] = factor * (v->global ? j->dy[i] : j->dy[i] - mean - j->kept[i] * slope);
+	}
+}
+
+static enum moka_status batch_norm_backward(const struct moka_layer *l, struct moka_call *c)
+{
+	const struct batch_norm *v = l->priv;
+	struct batch_norm_job j = { .v = v, .dy = c->top[0].diff, .mean = c->state, .out = c->bottom[0].diff };
+
+	j.deviation = j.mean + v->channels;
+	j.kept = v->keeps ? j.deviation + v->channels : NULL;
+	if (v->scaled) {
+		j.scale = c->param[3].data;
+		j.dscale = c->param[3].diff;
+		j.dbias = c->param[4].diff;
+	}
+	if (c->top[0].count)
+		run_channels(c->pool, gradient_piece, &j);
+	return MOKA_OK;
+}
+
+/* clang-format off */
+const struct moka_layer_type moka_layer_batch_norm = {
+	.schema = { "BatchNorm", "batch_norm_param", 139, 0, &batch_norm_message, NULL, 0, NULL },
+	.doc = "gives each channel mean 0 and variance 1",
+	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
+	.flags = MOKA_INPLACE | MOKA_PARTIAL,
+	.shape = batch_norm_shape, .forward = batch_norm_forward, .backward = batch_norm_backward,
+};
+/* clang-format on */

@@ -1,0 +1,138 @@
+/*
+ * Permute (SSD): puts the axes into another order. Axis i of the top is axis order[i] of the bottom; axes not
+ * named follow in their own order.
+ */
+#include "blocks.h"
+
+struct permute_param {
+	struct moka_list order; /* uint32_t */
+};
+
+/* clang-format off */
+static const struct moka_field permute_fields[] = {
+	MOKA_F_REP(struct permute_param, order, 1, MOKA_UINT32, "the bottom's axes in the order of the top's"),
+	MOKA_F_END
+};
+/* clang-format on */
+static const struct moka_message permute_message = { "PermuteParameter", permute_fields, sizeof(struct permute_param) };
+
+struct permute {
+	int n;
+	int64_t size[MOKA_MAX_AXES];   /* of the top's axes */
+	int64_t stride[MOKA_MAX_AXES]; /* in the bottom, of the top's axes */
+	bool same;		       /* nothing moves */
+};
+
+static enum moka_status read_order(const struct moka_layer *l, struct moka_findings *f, int n, int *order)
+{
+	const struct permute_param *p = l->param;
+	bool used[MOKA_MAX_AXES] = { false };
+	int k = 0;
+
+	for (size_t i = 0; i < p->order.n; i++) {
+		const uint32_t axis = MOKA_LIST_AT(p->order, uint32_t, i);
+
+		if (axis >= (uint32_t)n)
+			return moka_layer_bad(l, f, "bad-axis", "order", "axis %u is outside '%s', which has %d axes",
+					      axis, l->bottom[0].name, n);
+		if (used[axis])
+			return moka_layer_bad(l, f, "bad-axis", "order", "axis %u is named twice", axis);
+		used[axis] = true;
+		order[k++] = (int)axis;
+	}
+	for (int i = 0; i < n; i++)
+		if (!used[i])
+			order[k++] = i;
+	return MOKA_OK;
+}
+
+static enum moka_status permute_shape(struct moka_layer *l, struct moka_findings *f)
+{
+	const struct permute_param *p = l->param;
+	struct moka_shape s = l->bottom[0].shape;
+	struct permute *v = moka_layer_priv(l, sizeof(*v));
+	int order[MOKA_MAX_AXES];
+
+	if (!v)
+		return MOKA_ERR_NOMEM;
+	if (s.n < 0 && p->order.n && p->order.n <= MOKA_MAX_AXES) { /* as many axes as are named, most likely */
+		s.n = (int)p->order.n;
+		for (int i = 0; i < s.n; i++)
+			s.d[i] = -1;
+	}
+	l->top[0].shape = s;
+	if (s.n < 0)
+		return MOKA_OK;
+	MOKA_TRY(read_order(l, f, s.n, order));
+	v->n = s.n;
+	v->same = true;
+	for (int i = 0; i < s.n; i++) {
+		v->size[i] = l->top[0].shape.d[i] = s.d[order[i]];
+		v->stride[i] = moka_shape_count_range(&s, order[i] + 1, s.n);
+		v->same &= order[i] == i;
+	}
+	return MOKA_OK;
+}
+
+struct permute_job {
+	const struct permute *v;
+	const real *src;
+	real *dst;
+	bool back;
+};
+
+/* Rows (last axis) of the top, numbered. */
+static void permute_piece(void *arg, int64_t begin, int64_t end)
+{
+	const struct permute_job *j = arg;
+	const struct permute *v = j->v;
+	const int last = v->n - 1;
+	const int64_t size = v->size[last], step = v->stride[last];
+
+	for (int64_t row = begin; row < end; row++) {
+		int64_t rest = row, at = 0;
+
+		for (int i = last - 1; i >= 0; i--) {
+			at += rest % v->size[i] * v->stride[i];
+			rest /= v->size[i];
+		}
+		for (int64_t k = 0; !j->back && k < size; k++)
+			j->dst[row * size + k] = j->src[at + k * step];
+		for (int64_t k = 0; j->back && k < size; k++)
+			j->dst[at + k * step] = j->src[row * size + k];
+	}
+}
+
+static void run(const struct permute *v, struct moka_pool *pool, int64_t count, const real *src, real *dst, bool back)
+{
+	struct permute_job j = { v, src, dst, back };
+
+	if (v->same)
+		moka__copy(pool, count, src, dst);
+	else if (count)
+		moka_parallel(pool, permute_piece, &j, count / v->size[v->n - 1],
+			      MOKA_MAX(16384 / v->size[v->n - 1], 1));
+}
+
+static enum moka_status permute_forward(const struct moka_layer *l, struct moka_call *c)
+{
+	run(l->priv, c->pool, c->top[0].count, c->bottom[0].data, c->top[0].data, false);
+	return MOKA_OK;
+}
+
+static enum moka_status permute_backward(const struct moka_layer *l, struct moka_call *c)
+{
+	if (c->bottom[0].diff)
+		run(l->priv, c->pool, c->top[0].count, c->top[0].diff, c->bottom[0].diff, true);
+	return MOKA_OK;
+}
+
+/* clang-format off */
+const struct moka_layer_type moka_layer_permute = {
+	.schema = { "Permute", "permute_param", 202, 0, &permute_message, NULL, 0, "SSD" },
+	.doc = "puts the axes into another order",
+	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
+	.flags = MOKA_PARTIAL,
+	.shape = permute_shape, .forward = permute_forward, .backward = permute_backward,
+};
+/* clang-format on */

@@ -1,0 +1,45 @@
+/*
+ * pool.h - pooling of planes: what Pooling, SPP and LRN (within a channel) share.
+ */
+#ifndef MOKA_LAYERS_POOL_H
+#define MOKA_LAYERS_POOL_H
+
+#include "layer.h"
+
+enum { MOKA__POOL_MAX, MOKA__POOL_AVE, MOKA__POOL_STOCHASTIC };
+
+/*
+ * `planes` planes (h, w), densely packed, are pooled to (oh, ow). Plane p of the output lies at
+ * (p / channels) * item_stride + (p % channels) * oh * ow, so that SPP's levels write straight into one row.
+ */
+struct moka__pool {
+	int64_t planes, channels, item_stride;
+	int64_t h, w, oh, ow;
+	int64_t kh, kw, sh, sw, ph, pw;
+};
+
+/*
+ * Pooled size of one axis: Caffe rounds up unless told otherwise, and drops a last window that would start in
+ * the padding. Less than 1 where no window fits. All arguments under 2^40.
+ */
+int64_t moka__pool_size(int64_t in, int64_t kernel, int64_t stride, int64_t pad, bool round_down);
+
+/* mask (where the maximum stood in its plane, -1 nowhere) is laid out as y, may be NULL; top_mask: the same as numbers, may be NULL. */
+void moka__pool_max(struct moka_pool *pool, const struct moka__pool *g, const real *x, real *y, int32_t *mask,
+		    real *top_mask);
+/* The divisor is the window's size with its padding, cut off where the padded plane ends. */
+void moka__pool_ave(struct moka_pool *pool, const struct moka__pool *g, const real *x, real *y);
+/* One value of each window by chance, in proportion to it; `draw` holds a number of [0, 1) for each output. */
+void moka__pool_draw(struct moka_pool *pool, const struct moka__pool *g, const real *x, const real *draw, real *y,
+		     int32_t *mask);
+/* Its expectation: sum of x^2 / sum of x. */
+void moka__pool_expect(struct moka_pool *pool, const struct moka__pool *g, const real *x, real *y);
+
+/* Gradients are ADDED to dx. */
+void moka__pool_mask_gradient(struct moka_pool *pool, const struct moka__pool *g, const real *dy, const int32_t *mask,
+			      real *dx);
+void moka__pool_ave_gradient(struct moka_pool *pool, const struct moka__pool *g, const real *dy, real *dx);
+void moka__pool_expect_gradient(struct moka_pool *pool, const struct moka__pool *g, const real *x, const real *y,
+				const real *dy, real *dx);
+
+#endif

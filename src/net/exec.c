@@ -1,0 +1,496 @@
+/*
+ * exec.c - an execution of a net: its memory laid out once, so that passes (run.c) allocate nothing.
+ *
+ * The block, when everything is kept and gradients are wanted:
+ *
+ *     | data of each blob | diff of each blob | parts | parameter diffs | state of each layer | scratch |
+ *
+ * Gradients of a blob that several layers read: the first of them writes into the blob's own diff, each other one into a
+ * part of its own; when the first (the last to run backward) is done, the parts are added in the layers' order. A loss
+ * weight and a gradient from outside count as readers after the layers. An in-place layer's bottom and top are one
+ * blob, whose diff it turns from the top's into the bottom's.
+ */
+#include "net/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#if MOKA__GUARD
+#include <sanitizer/asan_interface.h>
+#endif
+
+/* ---- laying out ----------------------------------------------------------------------------------------- */
+
+/* A run over everything that needs memory. base NULL: only measures. */
+struct layout {
+	char *base;
+	size_t at, limit;
+	bool overflow;
+};
+
+static void *take(struct layout *y, size_t bytes)
+{
+	void *p = y->base ? y->base + y->at : NULL;
+
+	bytes = (MOKA_MAX(bytes, 1) + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN;
+	if (bytes > y->limit || y->at > y->limit - bytes) {
+		y->overflow = true;
+		return NULL;
+	}
+	y->at += bytes + MOKA__GUARD;
+#if MOKA__GUARD
+	if (y->base)
+		ASAN_POISON_MEMORY_REGION(y->base + y->at - MOKA__GUARD, MOKA__GUARD);
+#endif
+	return p;
+}
+
+static real *take_values(struct layout *y, int64_t count)
+{
+	return take(y, moka__blob_bytes(count));
+}
+
+static int64_t blob_count(const struct moka_net *n, int blob)
+{
+	return moka_shape_count(&n->blobs[blob].shape);
+}
+
+static void lay_out_diffs(struct moka_exec *e, struct layout *y)
+{
+	const struct moka_net *n = e->n;
+
+	for (int i = 0; i < n->n_blobs; i++)
+		if (n->blobs[i].need_gradient)
+			e->diff[i] = take_values(y, blob_count(n, i));
+	for (int i = 0; i < e->n_sums; i++) {
+		struct moka__sum *s = &e->sums[i];
+
+		if (s->n_parts)
+			s->parts[0] = e->diff[s->blob];
+		for (int k = 1; k < s->n_parts; k++)
+			s->parts[k] = take_values(y, s->count);
+		if (n->blobs[s->blob].gradient_source)
+			s->external = take_values(y, s->count);
+	}
+}
+
+static bool wants_gradient(const struct moka_net *n, const struct moka_param *p, int use)
+{
+	const struct moka_param_use *u = &p->uses[use];
+
+	return n->layers[u->layer].param_gradient[u->index];
+}
+
+static void lay_out_param_diffs(struct moka_exec *e, struct layout *y)
+{
+	for (int i = 0; i < e->n->n_params; i++) {
+		const struct moka_param *p = &e->n->params[i];
+		real *shared = NULL;
+
+		for (int u = 0; u < p->n_uses; u++) {
+			if (!wants_gradient(e->n, p, u))
+				continue;
+			if (!shared || p->per_use_update)
+				shared = take_values(y, p->count);
+			e->param_diff[i][u] = shared;
+		}
+		for (int u = 0; u < p->n_uses && !p->per_use_update; u++)
+			e->param_diff[i][u] = shared;
+	}
+}
+
+static void lay_out(struct moka_exec *e, struct layout *y)
+{
+	const struct moka_net *n = e->n;
+	size_t scratch = 0;
+
+	take(y, e->plan.bytes);
+#if MOKA__GUARD
+	for (int i = 0; y->base && e->o.keep == MOKA_KEEP_ALL && i < n->n_blobs; i++)
+		ASAN_POISON_MEMORY_REGION(y->base + e->plan.offset[i] + moka__blob_bytes(blob_count(n, i)), MOKA__GUARD);
+#endif
+	if (e->o.backward) {
+		lay_out_diffs(e, y);
+		lay_out_param_diffs(e, y);
+	}
+	for (int i = 0; i < n->n_layers; i++) {
+		const struct moka_layer *l = &n->layers[i].l;
+
+		if (l->state_bytes)
+			e->steps[i].state = take(y, l->state_bytes);
+		scratch = MOKA_MAX(scratch, l->scratch_bytes);
+	}
+	e->scratch = take(y, scratch);
+}
+
+/* ---- gradients that meet ------------------------------------------------------------------------------------ */
+
+static bool writes_in_place(const struct moka_net_layer *nl, int bottom)
+{
+	return bottom < nl->l.n_top && nl->tops[bottom] == nl->bottoms[bottom];
+}
+
+/* Bottoms that fill a diff of `blob`, in the order of layers; in-place ones are not among them. Returns how many; *first: the first layer. */
+static int count_parts(const struct moka_net *n, int blob, int *first)
+{
+	const struct moka_blob *x = &n->blobs[blob];
+	int parts = 0;
+
+	*first = -1;
+	for (int c = 0; c < x->n_consumers; c++) {
+		const struct moka_net_layer *nl = &n->layers[x->consumers[c]];
+
+		for (int k = 0; k < nl->l.n_bottom; k++)
+			if (nl->bottoms[k] == blob && nl->bottom_gradient[k] && !writes_in_place(nl, k)) {
+				if (!parts++)
+					*first = x->consumers[c];
+			}
+	}
+	return parts;
+}
+
+/* The loss weight of a blob's top; only the layer that makes it (or works on it in place) can give it one. */
+static real blob_loss_weight(const struct moka_net *n, int blob)
+{
+	const struct moka_blob *x = &n->blobs[blob];
+	real w = x->producer >= 0 ? (real)n->layers[x->producer].loss_weight[x->producer_top] : 0;
+
+	for (int c = 0; c < x->n_consumers; c++) {
+		const struct moka_net_layer *nl = &n->layers[x->consumers[c]];
+
+		for (int t = 0; nl->in_place && t < nl->l.n_top; t++)
+			if (nl->tops[t] == blob)
+				w += (real)nl->loss_weight[t];
+	}
+	return w;
+}
+
+/* The last layer that writes a blob; -1: an input. */
+static int last_writer(const struct moka_net *n, int blob)
+{
+	const struct moka_blob *x = &n->blobs[blob];
+	int last = x->producer;
+
+	for (int c = 0; c < x->n_consumers; c++) {
+		const struct moka_net_layer *nl = &n->layers[x->consumers[c]];
+
+		for (int t = 0; nl->in_place && t < nl->l.n_top; t++)
+			if (nl->tops[t] == blob)
+				last = x->consumers[c];
+	}
+	return last;
+}
+
+static bool append(struct moka_arena *a, int **list, int *n, int value)
+{
+	if (!(*n & (*n - 1))) { /* lists are short: doubled at powers of two */
+		int *more = MOKA_NEWN(a, MOKA_MAX(*n * 2, 1), int);
+
+		if (!more)
+			return false;
+		if (*n)
+			memcpy(more, *list, (size_t)*n * sizeof(int));
+		*list = more;
+	}
+	(*list)[(*n)++] = value;
+	return true;
+}
+
+/* Blob i's sum, where its diff is more than what one layer writes. */
+static bool plan_sum(struct moka_exec *e, int blob)
+{
+	const struct moka_net *n = e->n;
+	struct moka__sum *s = &e->sums[e->n_sums];
+	int first, parts, writer;
+
+	e->sum_of[blob] = -1;
+	if (!e->o.backward || !n->blobs[blob].need_gradient)
+		return true;
+	parts = count_parts(n, blob, &first);
+	writer = last_writer(n, blob);
+	*s = (struct moka__sum){ .blob = blob, .n_parts = parts, .loss_weight = blob_loss_weight(n, blob), .count = blob_count(n, blob) };
+	if (parts == 1 && s->loss_weight == 0 && !n->blobs[blob].gradient_source)
+		return true;
+	s->parts = MOKA_NEWN(&e->arena, parts + 1, real *);
+	e->sum_of[blob] = e->n_sums++;
+	if (!s->parts)
+		return false;
+	if (first >= 0)
+		return append(&e->arena, &e->steps[first].after, &e->steps[first].n_after, e->sum_of[blob]);
+	return writer < 0 || append(&e->arena, &e->steps[writer].before, &e->steps[writer].n_before, e->sum_of[blob]);
+}
+
+/* ---- views ---------------------------------------------------------------------------------------------------- */
+
+static real *data_of(const struct moka_exec *e, int blob)
+{
+	return (real *)(e->base + e->plan.offset[blob]);
+}
+
+static void view_bottoms(struct moka_exec *e, int layer, int *part)
+{
+	struct moka_net_layer *nl = &e->n->layers[layer];
+
+	for (int i = 0; i < nl->l.n_bottom; i++) {
+		int blob = nl->bottoms[i];
+		struct moka_view *v = &e->steps[layer].bottom[i];
+
+		*v = (struct moka_view){ &nl->l.bottom[i].shape, blob_count(e->n, blob), data_of(e, blob), NULL };
+		if (!e->o.backward || !nl->bottom_gradient[i])
+			continue;
+		v->diff = e->diff[blob];
+		if (!writes_in_place(nl, i) && e->sum_of[blob] >= 0)
+			v->diff = e->sums[e->sum_of[blob]].parts[part[blob]++];
+	}
+}
+
+/* A top's diff is there where a gradient arrives: from a layer that reads it, a loss weight, or outside. */
+static void view_tops(struct moka_exec *e, int layer)
+{
+	struct moka_net_layer *nl = &e->n->layers[layer];
+
+	for (int i = 0; i < nl->l.n_top; i++) {
+		int blob = nl->tops[i];
+
+		e->steps[layer].top[i] = (struct moka_view){ &nl->l.top[i].shape, blob_count(e->n, blob), data_of(e, blob), e->diff[blob] };
+	}
+}
+
+static void view_params(struct moka_exec *e, int layer)
+{
+	struct moka_net_layer *nl = &e->n->layers[layer];
+
+	for (int i = 0; i < nl->l.n_param; i++) {
+		const struct moka_param *p = &e->n->params[nl->params[i]];
+		real *diff = e->o.backward && nl->param_gradient[i] ? e->param_diff[nl->params[i]][nl->param_uses[i]] : NULL;
+
+		e->steps[layer].param[i] = (struct moka_view){ &nl->l.params[i].shape, p->count, p->data, diff };
+	}
+}
+
+static enum moka_status make_views(struct moka_exec *e, struct moka_error *err)
+{
+	int *part = MOKA_NEWN(&e->arena, e->n->n_blobs + 1, int);
+
+	if (!part)
+		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
+	for (int i = 0; i < e->n->n_layers; i++) {
+		view_bottoms(e, i, part);
+		view_tops(e, i);
+		view_params(e, i);
+		moka_rng_seed(&e->steps[i].rng, e->o.seed, (uint64_t)i);
+		e->steps[i].items = -1;
+	}
+	return MOKA_OK;
+}
+
+/* ---- making and freeing ------------------------------------------------------------------------------------------ */
+
+enum moka_status moka__layer_fail(struct moka_error *err, enum moka_status st, const struct moka_net_layer *nl, const char *what)
+{
+	char title[MOKA__TITLE], line[32];
+
+	return moka_fail(err, st, "%s%s: %s", moka__title(nl->l.name, nl->type_name, title), moka__at_line(nl->loc, line, sizeof(line)), what);
+}
+
+static enum moka_status check_layer(const struct moka_net *n, const struct moka_net_layer *nl, struct moka_error *err)
+{
+	char what[MOKA_SHAPE_TEXT + 256], text[MOKA_SHAPE_TEXT];
+
+	if (nl->is_input)
+		return MOKA_OK;
+	if (!nl->l.type)
+		return moka__layer_fail(err, MOKA_ERR_UNSUPPORTED, nl, "Moka knows no layer of this type, so the net can't be run");
+	if (!nl->l.type->forward)
+		return moka__layer_fail(err, MOKA_ERR_UNSUPPORTED, nl, "Moka reads and draws this type, but can't run it yet");
+	if (!nl->asked && nl->shaped)
+		return moka__layer_fail(err, MOKA_ERR_MODEL, nl, "its settings are wrong, so the net can't be run");
+	for (int i = 0; i < nl->l.n_top; i++)
+		if (!moka_shape_known(&nl->l.top[i].shape)) {
+			snprintf(what, sizeof(what), "the shape of its top '%.100s' isn't known: %s", nl->l.top[i].name,
+				 moka_shape_text(&nl->l.top[i].shape, text, sizeof(text)));
+			return moka__layer_fail(err, MOKA_ERR_MODEL, nl, what);
+		}
+	for (int i = 0; i < nl->l.n_param; i++)
+		if (!n->params[nl->params[i]].data)
+			return moka__layer_fail(err, MOKA_ERR_ARG, nl, "its parameters have no memory yet");
+	return MOKA_OK;
+}
+
+static enum moka_status check_net(const struct moka_net *n, struct moka_error *err)
+{
+	char text[MOKA_SHAPE_TEXT];
+
+	for (int i = 0; i < n->n_blobs; i++) {
+		const struct moka_blob *x = &n->blobs[i];
+
+		if (!x->is_input || moka_shape_known(&x->shape))
+			continue;
+		moka_fail(err, MOKA_ERR_MODEL, "the shape of input '%.200s' isn't known: %s", x->name,
+			  moka_shape_text(&x->shape, text, sizeof(text)));
+		moka_fail_hint(err, "give it from outside (--input %.200s=1x3x224x224)", x->name);
+		return MOKA_ERR_MODEL;
+	}
+	for (int i = 0; i < n->n_layers; i++)
+		MOKA_TRY(check_layer(n, &n->layers[i], err));
+	for (int i = 0; i < n->n_blobs; i++)
+		if (!moka_shape_known(&n->blobs[i].shape))
+			return moka_fail(err, MOKA_ERR_MODEL, "the shape of blob '%.200s' isn't known", n->blobs[i].name);
+	return MOKA_OK;
+}
+
+static bool make_tables(struct moka_exec *e)
+{
+	const struct moka_net *n = e->n;
+	struct moka_arena *a = &e->arena;
+	bool ok = true;
+
+	e->steps = MOKA_NEWN(a, n->n_layers + 1, struct moka__step);
+	e->diff = MOKA_NEWN(a, n->n_blobs + 1, real *);
+	e->sums = MOKA_NEWN(a, n->n_blobs + 1, struct moka__sum);
+	e->sum_of = MOKA_NEWN(a, n->n_blobs + 1, int);
+	e->param_diff = MOKA_NEWN(a, n->n_params + 1, real **);
+	if (!e->steps || !e->diff || !e->sums || !e->sum_of || !e->param_diff)
+		return false;
+	for (int i = 0; i < n->n_params; i++)
+		ok &= (e->param_diff[i] = MOKA_NEWN(a, n->params[i].n_uses + 1, real *)) != NULL;
+	for (int i = 0; i < n->n_layers; i++) {
+		const struct moka_layer *l = &n->layers[i].l;
+
+		ok &= (e->steps[i].bottom = MOKA_NEWN(a, l->n_bottom + 1, struct moka_view)) != NULL;
+		ok &= (e->steps[i].top = MOKA_NEWN(a, l->n_top + 1, struct moka_view)) != NULL;
+		ok &= (e->steps[i].param = MOKA_NEWN(a, l->n_param + 1, struct moka_view)) != NULL;
+	}
+	for (int i = 0; ok && i < n->n_blobs; i++)
+		ok = plan_sum(e, i);
+	return ok;
+}
+
+static enum moka_status make_block(struct moka_exec *e, struct moka_error *err)
+{
+	const int64_t limit = e->n->memory_limit_bytes;
+	struct layout y = { .limit = (size_t)limit };
+
+	lay_out(e, &y);
+	if (y.overflow)
+		return moka_fail(err, MOKA_ERR_LIMIT, "running the net needs more than the %.1f GiB that are allowed; try a smaller batch or input",
+				 (double)limit / (1 << 30));
+	e->block_bytes = y.at;
+	e->block = calloc(y.at + MOKA__ALIGN, 1);
+	e->gemm = moka_gemm_ws_new();
+	if (!e->block || !e->gemm)
+		return moka_fail(err, MOKA_ERR_NOMEM, "no memory to run the net (%.1f MiB)", (double)y.at / (1 << 20));
+	e->base = (char *)(((uintptr_t)e->block + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN);
+	y = (struct layout){ .base = e->base, .limit = (size_t)limit };
+	lay_out(e, &y);
+	return MOKA_OK;
+}
+
+static enum moka_status make_exec(struct moka_exec *e, struct moka_error *err)
+{
+	MOKA_TRY(check_net(e->n, err));
+	MOKA_TRY(moka__net_fill(e->n, err));
+	if (!make_tables(e) || moka__plan_blobs(&e->plan, e->n, e->o.keep, &e->arena))
+		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
+	MOKA_TRY(make_block(e, err));
+	return make_views(e, err);
+}
+
+enum moka_status moka_exec_new(struct moka_exec **out, struct moka_net *n, const struct moka_exec_options *o, struct moka_error *err)
+{
+	struct moka_exec *e;
+	enum moka_status st;
+
+	*out = NULL;
+	if (o->backward && o->keep != MOKA_KEEP_ALL)
+		return moka_fail(err, MOKA_ERR_ARG, "a backward pass needs every blob kept");
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
+	e->n = n;
+	e->o = *o;
+	moka_arena_init(&e->arena, 0);
+	st = make_exec(e, err);
+	if (st)
+		moka_exec_free(e);
+	else
+		*out = e;
+	return st;
+}
+
+void moka_exec_free(struct moka_exec *e)
+{
+	if (!e)
+		return;
+#if MOKA__GUARD
+	if (e->block)
+		ASAN_UNPOISON_MEMORY_REGION(e->block, e->block_bytes + MOKA__ALIGN);
+#endif
+	moka_gemm_ws_free(e->gemm);
+	free(e->block);
+	moka_arena_release(&e->arena);
+	free(e);
+}
+
+/* ---- what callers see --------------------------------------------------------------------------------------------- */
+
+static bool has_blob(const struct moka_exec *e, int blob)
+{
+	return blob >= 0 && blob < e->n->n_blobs;
+}
+
+real *moka_exec_data(struct moka_exec *e, int blob)
+{
+	return has_blob(e, blob) && e->plan.kept[blob] ? data_of(e, blob) : NULL;
+}
+
+real *moka_exec_diff(struct moka_exec *e, int blob)
+{
+	return has_blob(e, blob) ? e->diff[blob] : NULL;
+}
+
+real *moka_exec_param_diff(struct moka_exec *e, int param, int use)
+{
+	if (param < 0 || param >= e->n->n_params || use < 0 || use >= e->n->params[param].n_uses)
+		return NULL;
+	return e->param_diff[param][use];
+}
+
+void moka_exec_clear_param_diffs(struct moka_exec *e)
+{
+	for (int i = 0; i < e->n->n_params; i++) {
+		const struct moka_param *p = &e->n->params[i];
+
+		for (int u = 0; u < p->n_uses; u++)
+			if (e->param_diff[i][u] && (!u || p->per_use_update))
+				moka_set(p->count, 0, e->param_diff[i][u]);
+	}
+}
+
+enum moka_status moka_exec_set_diff(struct moka_exec *e, int blob, const real *diff, struct moka_error *err)
+{
+	struct moka__sum *s = has_blob(e, blob) && e->sum_of[blob] >= 0 ? &e->sums[e->sum_of[blob]] : NULL;
+
+	if (!has_blob(e, blob))
+		return moka_fail(err, MOKA_ERR_ARG, "no blob %d", blob);
+	if (!s || !s->external)
+		return moka_fail(err, MOKA_ERR_ARG, "blob '%.200s' takes no gradient from outside%s", e->n->blobs[blob].name,
+				 e->n->blobs[blob].gradient_source ? ": nothing below it learns" : "");
+	if (diff)
+		memcpy(s->external, diff, (size_t)s->count * sizeof(real));
+	else
+		moka_set(s->count, 0, s->external);
+	return MOKA_OK;
+}
+
+int64_t moka_exec_bytes(const struct moka_exec *e)
+{
+	return (int64_t)e->block_bytes;
+}
+
+int64_t moka_exec_items(const struct moka_exec *e, int blob)
+{
+	int layer = has_blob(e, blob) ? e->n->blobs[blob].producer : -1;
+
+	return layer >= 0 ? e->steps[layer].items : -1;
+}

@@ -1,0 +1,171 @@
+/*
+ * internal.h - what the files of net/ share: a net while it is being built, and an execution.
+ */
+#ifndef MOKA_NET_INTERNAL_H
+#define MOKA_NET_INTERNAL_H
+
+#include "net/net.h"
+
+/* The most values that one blob or parameter may hold (256 GiB of floats): beyond it a size is a mistake, on any machine. */
+#define MOKA__MAX_COUNT ((int64_t)1 << 36)
+/* The most bottoms and tops of a net together. */
+#define MOKA__MAX_WIRES 500000
+/* How many findings of a net get the costly extras (nearest name, search for a cycle). */
+#define MOKA__MAX_ADVICE 64
+
+/* ---- building ------------------------------------------------------------------------------------ */
+
+/* Which layers take part: what include and exclude rules are held against. */
+struct moka__state {
+	enum moka_phase phase;
+	int64_t level;
+	const char *const *stages; /* given from outside */
+	int n_stages;
+	const struct moka_msg *net; /* the net's own `state`, whose stages count too; may be NULL */
+};
+bool moka__included(const struct moka_msg *layer, const struct moka__state *s);
+
+struct moka__build {
+	struct moka_net *n;
+	const struct moka_model *m;
+	const struct moka_net_options *o;
+	struct moka_findings *f;
+	struct moka__state state;
+	bool *included;           /* per layer of the model */
+	int *from;                /* per layer of the net: the model's layer */
+	bool declares_inputs;     /* some layer, in any phase, takes nothing and makes something */
+	/* blob name -> index + 1 */
+	struct moka_map current;   /* blobs: the last version */
+	struct moka_map makers;    /* the model's layer that makes it in this phase */
+	struct moka_map elsewhere; /* the model's layer that makes it in another phase or stage */
+	struct moka_map dropped;   /* the model's layer that would make it, but was left out for want of a label */
+	int *readers;             /* per blob: bottoms that read it so far, in-place ones not counted */
+	bool *missing;            /* per blob: stands in for what nobody made (so far) */
+	uint32_t *held;           /* per blob: what the backward of the layers that wrote it reads: MOKA_READS_TOP, MOKA_READS_SIGN */
+	int blob_cap;
+	int advice;               /* findings that had extras so far */
+	bool no_memory;
+};
+
+#define MOKA__TITLE 320
+/* "layer 'conv1' (Convolution)" */
+const char *moka__title(const char *name, const char *type, char *buf);
+/* A finding about a layer, its title before the text. */
+void moka__say(struct moka__build *b, enum moka_severity severity, const char *code, struct moka_loc loc, const char *name,
+	       const char *type, const char *fmt, ...) MOKA_PRINTF(7, 8);
+/* " at line 12", or "" where no line is known. Returns buf. */
+const char *moka__at_line(struct moka_loc loc, char *buf, size_t size);
+
+static inline int moka__index(const struct moka_map *map, const char *name)
+{
+	return (int)(intptr_t)moka_map_get(map, name) - 1;
+}
+
+static inline void moka__put(struct moka__build *b, struct moka_map *map, const char *name, int index)
+{
+	if (!moka_map_put(map, name, (void *)(intptr_t)(index + 1)))
+		b->no_memory = true;
+}
+
+/* The shape given from outside for a blob; NULL. */
+const struct moka_shape *moka__given(const struct moka__build *b, const char *blob);
+/* Whether a layer of the model has no bottom and some top: it brings data into the net. */
+bool moka__is_source(const struct moka_msg *layer);
+
+/* wire.c */
+void moka__wire_index(struct moka__build *b);                              /* fills makers, elsewhere, declares_inputs */
+bool moka__wire_drop(struct moka__build *b, int model_layer);              /* a loss without its label: says so */
+void moka__wire_bottoms(struct moka__build *b, int layer);
+void moka__wire_tops(struct moka__build *b, int layer);                    /* after shape() */
+void moka__wire_finish(struct moka__build *b);                             /* consumers, inputs, outputs */
+
+/* shape.c */
+void moka__shape_layer(struct moka__build *b, int layer);
+bool moka__too_large(const struct moka_shape *s);
+void moka__shape_budget(struct moka__build *b);
+
+/* share.c, gradient.c */
+void moka__share(struct moka__build *b);
+void moka__losses(struct moka__build *b);
+void moka__gradient(struct moka__build *b);
+
+/* ---- parameters ---------------------------------------------------------------------------------- */
+
+/* Runs the fillers that moka_net_reserve() put off. */
+enum moka_status moka__net_fill(struct moka_net *n, struct moka_error *err);
+
+/* ---- executing ----------------------------------------------------------------------------------- */
+
+#define MOKA__ALIGN 64
+#define MOKA__NOWHERE SIZE_MAX
+/* Under AddressSanitizer, bytes between blobs that nobody may touch. */
+#if defined(__SANITIZE_ADDRESS__)
+#define MOKA__GUARD 64
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MOKA__GUARD 64
+#endif
+#endif
+#ifndef MOKA__GUARD
+#define MOKA__GUARD 0
+#endif
+
+/* The size of `count` values, rounded up to whole cache lines, and never 0, so that every blob has an address. */
+static inline size_t moka__blob_bytes(int64_t count)
+{
+	size_t n = (size_t)MOKA_MAX(count, 1) * sizeof(real);
+
+	return (n + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN;
+}
+
+/* Where the data of each blob lies in one block: offset per blob (MOKA__NOWHERE never), total size. */
+struct moka__plan {
+	size_t *offset; /* per blob */
+	int *unit;      /* per blob: the blob whose memory it uses (itself, or one before it) */
+	int *begin, *end; /* per unit: layers from and to which its memory is taken; INT_MAX: for good */
+	bool *kept;     /* per blob: its values stay readable after a pass */
+	size_t bytes;
+};
+enum moka_status moka__plan_blobs(struct moka__plan *p, const struct moka_net *n, enum moka_keep keep, struct moka_arena *a);
+
+/* The gradient of a blob that several contribute to: parts[0] is the blob's own diff, the others are added to it in order. */
+struct moka__sum {
+	int blob;
+	int n_parts;
+	real **parts;
+	real *external; /* given by moka_exec_set_diff(); NULL: none expected */
+	real loss_weight;
+	int64_t count;
+};
+
+struct moka__step {
+	struct moka_view *bottom, *top, *param;
+	void *state;
+	struct moka_rng rng;
+	int64_t items; /* moka_call.top_items */
+	int *before, n_before; /* sums to make before this layer's backward, after it */
+	int *after, n_after;
+};
+
+/* "layer 'x' (ReLU) at line 3: what"; returns st. */
+enum moka_status moka__layer_fail(struct moka_error *err, enum moka_status st, const struct moka_net_layer *nl, const char *what);
+
+struct moka_exec {
+	struct moka_net *n;
+	struct moka_exec_options o;
+	struct moka_arena arena;
+	struct moka__plan plan;
+	void *block;
+	size_t block_bytes;
+	char *base; /* block, aligned */
+	struct moka__step *steps;
+	real **diff;         /* per blob */
+	struct moka__sum *sums;
+	int n_sums;
+	int *sum_of;         /* per blob: index of its sum, -1 */
+	real ***param_diff;  /* per parameter, per use; shared ones point to one array */
+	void *scratch;
+	struct moka_gemm_ws *gemm;
+};
+
+#endif

@@ -1,0 +1,98 @@
+/* Flat vectors at lengths around every block, and in place. */
+#include "kernels/kernels.h"
+#include "t.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const int64_t lengths[] = { 0, 1, 3, 13, 15, 16, 17, 127, 128, 1000, 4096, 4097, 100003 };
+enum { MOST = 100003 };
+
+static real x[MOST], y[MOST], z[MOST];
+
+static void fill(void)
+{
+	struct moka_rng r;
+
+	moka_rng_seed(&r, 7, 7);
+	for (int i = 0; i < MOST; i++)
+		x[i] = (real)(moka_rng_uniform(&r) - 0.5), z[i] = (real)(moka_rng_uniform(&r) - 0.5);
+	memcpy(y, z, sizeof(y));
+}
+
+/* y[i] is what it should be for i < n, and untouched behind. */
+#define EXPECT(n, value)                                                                                               \
+	for (int64_t i = 0; i < MOST; i++) {                                                                           \
+		real want_ = i < (n) ? (real)(value) : z[i];                                                           \
+		if (fabs((double)y[i] - (double)want_) > 1e-6)                                                         \
+			fail_msg("n %lld, element %lld", (long long)(n), (long long)i);                                \
+	}
+
+T_TEST(element_by_element)
+{
+	for (size_t k = 0; k < MOKA_COUNT(lengths); k++) {
+		const int64_t n = lengths[k];
+		fill();
+		moka_axpy(n, (real)0.3, x, y);
+		EXPECT(n, z[i] + (real)0.3 * x[i]);
+		fill();
+		moka_axpby(n, 2, x, (real)-0.5, y);
+		EXPECT(n, 2 * x[i] - (real)0.5 * z[i]);
+		fill();
+		moka_axpby(n, 2, y, 3, y); /* in place */
+		EXPECT(n, 5 * z[i]);
+		fill();
+		moka_scale(n, -3, y);
+		EXPECT(n, -3 * z[i]);
+		fill();
+		moka_set(n, 9, y);
+		EXPECT(n, 9);
+		fill();
+		for (int64_t i = 0; i < n; i++)
+			y[i] = (real)NAN;
+		moka_axpby(n, 2, x, 0, y); /* 0 overwrites */
+		EXPECT(n, 2 * x[i]);
+	}
+}
+
+T_TEST(sums)
+{
+	fill();
+	for (size_t k = 0; k < MOKA_COUNT(lengths); k++) {
+		const int64_t n = lengths[k];
+		double dot = 0, sum = 0, asum = 0;
+		for (int64_t i = 0; i < n; i++) {
+			dot += (double)x[i] * (double)z[i];
+			sum += (double)x[i];
+			asum += fabs((double)x[i]);
+		}
+		T_TRUE(fabs((double)moka_dot(n, x, z) - dot) <= 1e-6 * (1 + sqrt((double)n)));
+		T_TRUE(fabs((double)moka_sum(n, x) - sum) <= 1e-6 * (1 + sqrt((double)n)));
+		T_TRUE(fabs((double)moka_asum(n, x) - asum) <= 1e-6 * (1 + asum));
+	}
+}
+
+/* A million and a half ones and a third: a single chain of floats would lose digits. */
+T_TEST(long_sums_keep_their_digits)
+{
+	enum { N = 1500000 };
+	real *v = malloc(N * sizeof(real));
+
+	for (int i = 0; i < N; i++)
+		v[i] = (real)(4.0 / 3);
+	T_TRUE(fabs((double)moka_sum(N, v) / N / (double)v[0] - 1) < 1e-5);
+	T_TRUE(fabs((double)moka_dot(N, v, v) / N / ((double)v[0] * (double)v[0]) - 1) < 1e-5);
+	free(v);
+}
+
+static const struct CMUnitTest tests[] = {
+	T_CASE(element_by_element),
+	T_CASE(sums),
+	T_CASE(long_sums_keep_their_digits),
+};
+
+int main(int argc, char **argv)
+{
+	return t_main(argc, argv, tests, MOKA_COUNT(tests));
+}
