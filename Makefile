@@ -8,7 +8,7 @@ all: deps
 
 deps: ; @sh scripts/deps.sh
 demo: all ; @sh scripts/demo.sh $(BUILD)/moka
-test: all ; @sh scripts/test.sh
+test: deps ; @sh scripts/test.sh
 bench: all ; @sh scripts/bench.sh $(BUILD)/moka
 install: all ; @meson install -C $(BUILD)
 format: ; @sh scripts/check_format.sh --fix

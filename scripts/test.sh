@@ -33,7 +33,7 @@ configure() { # DIR OPTIONS...
 }
 
 # Sanitized test programs live beside a real build; see meson.build for the double-precision ones.
-step "gcc, warnings are errors" sh -c '[ -f build-gcc/build.ninja ] || CC=gcc meson setup build-gcc --werror; ninja -C build-gcc'
+step "gcc, warnings are errors" sh -c '[ -f build-gcc/build.ninja ] || CC=gcc meson setup build-gcc --buildtype=release --werror; ninja -C build-gcc'
 if command -v clang >/dev/null; then
 	step "clang, warnings are errors" sh -c '[ -f build-clang/build.ninja ] || CC=clang meson setup build-clang --werror; ninja -C build-clang'
 fi

@@ -4,6 +4,7 @@
  *     mnist   convert_mnist_data     cifar   convert_cifar_data
  *     images  convert_imageset (data_images.c)
  *     mean    compute_image_mean
+ *     pictures  a look into a database (data_pictures.c)
  *
  * Keys and records are those of Caffe's tools, so that a database made here trains there and the other way round.
  */
@@ -399,11 +400,11 @@ static const struct cli_command mean_command = {
 };
 
 static const struct cli_command *const subcommands[] = { &cli_data_images, &mnist_command, &cifar_command,
-							 &mean_command, NULL };
+							 &mean_command, &cli_data_pictures, NULL };
 
 const struct cli_command cli_command_data = {
 	.name = "data",
 	.summary = "make databases and mean images, as Caffe's tools did",
-	.usage = "images|mnist|cifar|mean ...",
+	.usage = "images|mnist|cifar|mean|pictures ...",
 	.subcommands = subcommands,
 };

@@ -177,30 +177,45 @@ static void add_list(struct moka__graph *g, struct moka__box *b, const char *hea
 	moka_buf_release(&line);
 }
 
-/* "(1) <- conv4_3_conf, fc7_conf": what comes in from afar, a line for each number. */
+static int first_ref(const struct moka__graph *g, const struct moka__box *b, bool *several)
+{
+	int ref = 0;
+
+	*several = false;
+	for (int i = 0; i < b->n_in; i++) {
+		const struct moka__edge *e = &g->edges[b->in[i]];
+
+		if (!e->cut)
+			continue;
+		*several |= ref && ref != e->ref;
+		ref = ref ? ref : e->ref;
+	}
+	return ref;
+}
+
+/* What comes in from afar: "(1) <- conv4_3_conf, fc7_conf", or, under several numbers, "<- (1) data, (4) conv2". */
 static void add_refs(struct moka__graph *g, struct moka__box *b, int limit)
 {
-	int last = 0;
+	struct moka__names names;
+	bool several;
+	int ref = first_ref(g, b, &several);
+	const char *arrow = g->ascii ? "<-" : "←";
 
-	for (;;) {
-		struct moka__names names;
-		int ref = 0;
+	if (!ref)
+		return;
+	moka__names_begin(&names, 16);
+	for (int i = 0; i < b->n_in; i++) {
+		const struct moka__edge *e = &g->edges[b->in[i]];
 
-		for (int i = 0; i < b->n_in; i++) {
-			const struct moka__edge *e = &g->edges[b->in[i]];
-
-			if (e->cut && e->ref > last && (!ref || e->ref < ref))
-				ref = e->ref;
-		}
-		if (!ref)
-			return;
-		moka__names_begin(&names, 16);
-		for (int i = 0; i < b->n_in; i++)
-			if (g->edges[b->in[i]].cut && g->edges[b->in[i]].ref == ref)
-				moka__names_add(&names, wire_name(g, &g->nets[g->edges[b->in[i]].net]));
-		add_list(g, b, print(g, "%s %s ", moka__ref_sign(g, ref), g->ascii ? "<-" : "←"), moka__names_end(&names, &g->arena), limit);
-		last = ref;
+		if (!e->cut)
+			continue;
+		if (several && names.n < names.max)
+			moka__names_add(&names, print(g, "%s %s", moka__ref_sign(g, e->ref), wire_name(g, &g->nets[e->net])));
+		else
+			moka__names_add(&names, names.n < names.max ? wire_name(g, &g->nets[e->net]) : "");
 	}
+	add_list(g, b, several ? print(g, "%s ", arrow) : print(g, "%s %s ", moka__ref_sign(g, ref), arrow), moka__names_end(&names, &g->arena),
+		 limit);
 }
 
 /* Columns of one layer's line. */
@@ -319,6 +334,10 @@ static void group_text(struct moka__graph *g, struct moka__box *b, int limit)
 {
 	int shown = 0;
 
+	if (!b->n_layers) {
+		add_line(g, b, cut(g, print(g, "%d inputs", b->members), limit), MOKA__FAINT, limit);
+		return;
+	}
 	add_line(g, b, cut(g, print(g, "%d side by side:", b->members), limit), MOKA__FAINT, limit);
 	for (int i = 0, next; i < b->n_layers && shown < GROUP_LINES; i = next, shown++) {
 		const char *name = moka__layer_name(&g->n->layers[b->layers[i]]), *what = operations(g, b, i, true, &next);
@@ -485,6 +504,8 @@ const char *moka__wire_refs(struct moka__graph *g, const struct moka__wire *w, i
 		names_text = moka__names_end(&names, &g->arena);
 		moka_buf_printf(&b, "%s%s %s", b.len ? "  " : "", moka__ref_sign(g, ref), n > 2 ? print(g, "%d layers", n) : names_text);
 		last = ref;
+		if (b.len > 200)
+			break;
 	}
 	out = cut(g, print(g, "%s %s", g->ascii ? ">" : "→", b.len ? b.data : ""), columns);
 	moka_buf_release(&b);

@@ -45,6 +45,19 @@ static bool cut_longest(struct moka__graph *g, const struct moka__layout *l, con
 	return true;
 }
 
+/* Of the n boxes keeps those that are inputs, or those that are not, whichever are more. */
+static int only_alike(const struct moka__graph *g, int *boxes, int n)
+{
+	int inputs = 0, kept = 0;
+
+	for (int i = 0; i < n; i++)
+		inputs += g->boxes[boxes[i]].n_layers == 0;
+	for (int i = 0; i < n; i++)
+		if ((g->boxes[boxes[i]].n_layers == 0) == (2 * inputs > n))
+			boxes[kept++] = boxes[i];
+	return kept;
+}
+
 /* The last boxes of the rank become one: as many as leave room for the others. */
 static bool group_last(const struct moka__graph *g, const struct moka__layout *l, const struct moka__rank *r, struct change *c)
 {
@@ -56,9 +69,10 @@ static bool group_last(const struct moka__graph *g, const struct moka__layout *l
 	for (int i = 0; i < r->n; i++) {
 		int box = l->verts[r->verts[i]].box;
 
-		if (box >= 0 && keep-- <= 0 && g->boxes[box].input < 0)
+		if (box >= 0 && keep-- <= 0)
 			c->boxes[first + n++] = box;
 	}
+	n = only_alike(g, c->boxes + first, n);
 	if (n < 2)
 		return false;
 	c->first[++c->n_groups] = first + n;

@@ -170,11 +170,14 @@ bool moka__refs_cut_long(struct moka__graph *g)
 void moka__refs_number(struct moka__graph *g)
 {
 	int *of_box = MOKA_NEWN(&g->arena, g->n_boxes + 1, int), *of_net = MOKA_NEWN(&g->arena, g->n_nets + 1, int), last = 0;
+	int *arrive = MOKA_NEWN(&g->arena, g->n_boxes + 1, int);
 
-	if (!of_box || !of_net) {
+	if (!of_box || !of_net || !arrive) {
 		g->failed = true;
 		return;
 	}
+	for (int i = 0; i < g->n_edges; i++)
+		arrive[g->edges[i].to] += g->edges[i].cut;
 	for (int m = 0; m < g->n_boxes; m++) {
 		const struct moka__box *b = &g->boxes[g->members[m]];
 
@@ -184,8 +187,7 @@ void moka__refs_number(struct moka__graph *g)
 
 			for (int j = 0; j < w->n_edges; j++) {
 				struct moka__edge *e = &g->edges[w->edges[j]];
-				const struct moka__box *to = &g->boxes[e->to];
-				int *number = cut_edges(g, to->in, to->n_in) > leave ? &of_box[e->to] : &of_net[e->net];
+				int *number = arrive[e->to] > leave ? &of_box[e->to] : &of_net[e->net];
 
 				if (e->cut)
 					e->ref = *number ? *number : (*number = ++last);

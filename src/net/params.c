@@ -68,7 +68,7 @@ static enum moka_status measure(const struct moka_net *n, size_t *bytes, struct 
 
 enum moka_status moka_net_reserve(struct moka_net *n, uint64_t seed, struct moka_error *err)
 {
-	size_t bytes, at = 0;
+	size_t bytes = 0, at = 0;
 	char *base;
 
 	if (n->param_block)
