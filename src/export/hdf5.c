@@ -131,10 +131,12 @@ static herr_t image_free(void *p, H5FD_file_image_op_t op, void *image)
 {
 	struct image *i = image;
 
-	if (op == H5FD_FILE_IMAGE_OP_FILE_CLOSE && !i->bytes)
+	if (op == H5FD_FILE_IMAGE_OP_FILE_CLOSE) {
+		free(i->bytes);
 		i->bytes = p;
-	else
+	} else {
 		free(p);
+	}
 	return 0;
 }
 
@@ -164,11 +166,27 @@ static hid_t memory_access(struct image *image)
 	return access;
 }
 
+/*
+ * The library looks for a file of the name that it is to create, and would read one into memory first: it gets a name within the
+ * file to be written, which can't exist.
+ */
+static hid_t create_in_memory(const char *path, hid_t access)
+{
+	struct moka_buf name;
+	hid_t file = -1;
+
+	moka_buf_init(&name, 0);
+	moka_buf_printf(&name, "%s/in memory", path);
+	if (!name.failed)
+		file = H5Fcreate(name.data, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+	moka_buf_release(&name);
+	return file;
+}
+
 static enum moka_status make_image(struct image *image, size_t *size, const char *path,
 				   const struct moka_export_array *a, size_t n, struct moka_error *err)
 {
-	hid_t access = memory_access(image),
-	      file = access >= 0 ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access) : -1;
+	hid_t access = memory_access(image), file = access >= 0 ? create_in_memory(path, access) : -1;
 	enum moka_status status = file >= 0 ? write_all(file, path, a, n, err) : failed(err, path, "the file");
 	hsize_t bytes = 0;
 

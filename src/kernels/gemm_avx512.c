@@ -30,7 +30,7 @@ TILE_DEFINE_ROW(8)
 
 const struct moka__gemm_kernels moka__gemm_avx512 = {
 	.name = "avx512", .mr = 8, .vector = VLEN, .vectors = 3,
-	.kc = 256, .mc = 256, .panels = 8,
+	.kc = 192, .mc = 256, .panels = 4,
 	.rows = { TILE_LIST_ROW(rows, 1), TILE_LIST_ROW(rows, 2), TILE_LIST_ROW(rows, 4), TILE_LIST_ROW(rows, 8) },
 	.columns = { TILE_LIST_ROW(columns, 1), TILE_LIST_ROW(columns, 2), TILE_LIST_ROW(columns, 4),
 		     TILE_LIST_ROW(columns, 8) },

@@ -4,7 +4,8 @@
  *     across channels:  y = x / (k + alpha / size * sum of x^2 over `size` channels)^beta
  *     within a channel: y = x / (1 + alpha * mean of x^2 over size x size)^beta       (k is not used, the mean counts the padding)
  *
- * The brackets are kept in the state for backward (where none follows they stand in the top until they are used up); scratch holds one blob of intermediate values.
+ * The brackets are kept in the state for backward (where none follows they stand in the top until they are used
+ * up); scratch holds one blob of intermediate values.
  */
 #include "pool.h"
 

@@ -23,8 +23,8 @@ const char *moka__title(const char *name, const char *type, char *buf)
 	return buf;
 }
 
-void moka__say(struct moka__build *b, enum moka_severity severity, const char *code, struct moka_loc loc, const char *name,
-	       const char *type, const char *fmt, ...)
+void moka__say(struct moka__build *b, enum moka_severity severity, const char *code, struct moka_loc loc,
+	       const char *name, const char *type, const char *fmt, ...)
 {
 	char title[MOKA__TITLE], text[2048];
 	va_list ap;
@@ -59,7 +59,8 @@ static void say_unknown_type(struct moka__build *b, const struct moka_model_laye
 		return;
 	}
 	if (fork) {
-		moka__say(b, severity, "unknown-layer-type", loc, ml->name, ml->type, "this type is of %s's fork of Caffe; Moka can't run it", fork);
+		moka__say(b, severity, "unknown-layer-type", loc, ml->name, ml->type,
+			  "this type is of %s's fork of Caffe; Moka can't run it", fork);
 		return;
 	}
 	moka__say(b, severity, "unknown-layer-type", loc, ml->name, ml->type, "no such layer type is known");
@@ -112,7 +113,8 @@ static void say_not_runnable(struct moka__build *b, const struct moka_net_layer 
 {
 	if (!b->o->for_run || nl->runnable || !nl->l.type)
 		return;
-	moka__say(b, MOKA_ERROR, "layer-not-runnable", nl->loc, nl->l.name, nl->type_name, "Moka reads and draws this type, but can't run it yet");
+	moka__say(b, MOKA_ERROR, "layer-not-runnable", nl->loc, nl->l.name, nl->type_name,
+		  "Moka reads and draws this type, but can't run it yet");
 }
 
 static void add_layer(struct moka__build *b, int model_layer)
@@ -146,7 +148,8 @@ static void choose_layers(struct moka__build *b)
 		b->included[i] = moka__included(ml->msg, &b->state);
 		if (!moka_has(ml->msg, "include") || !moka_has(ml->msg, "exclude"))
 			continue;
-		moka__say(b, MOKA_ERROR, "include-and-exclude", moka_node_loc(ml->msg, moka_next(ml->msg, "exclude", NULL)), ml->name, ml->type,
+		moka__say(b, MOKA_ERROR, "include-and-exclude",
+			  moka_node_loc(ml->msg, moka_next(ml->msg, "exclude", NULL)), ml->name, ml->type,
 			  "has include rules and exclude rules; the include rules are followed here");
 		moka_find_hint(b->f, "keep one kind");
 	}
@@ -180,7 +183,8 @@ static void say_same_names(struct moka__build *b)
 		}
 		const struct moka_node *n = moka_get(nl->l.msg, "name");
 
-		moka__say(b, MOKA_WARNING, "duplicate-layer-name", n ? moka_value_loc(nl->l.msg, n) : nl->loc, nl->l.name, nl->type_name,
+		moka__say(b, MOKA_WARNING, "duplicate-layer-name", n ? moka_value_loc(nl->l.msg, n) : nl->loc,
+			  nl->l.name, nl->type_name,
 			  "another layer%s has this name too; weights are found by name, and go to the first",
 			  moka__at_line(b->n->layers[first].loc, line, sizeof(line)));
 		moka_find_hint(b->f, "give each layer a name of its own");
@@ -225,16 +229,19 @@ static void check_given(struct moka__build *b)
 
 		if (x && (x->producer < 0 || !b->n->layers[x->producer].l.n_bottom)) {
 			if (moka__too_large(&x->shape))
-				moka_find(b->f, MOKA_ERROR, "too-large", (struct moka_loc){ 0 }, "the shape given for '%.200s' is too large", name);
+				moka_find(b->f, MOKA_ERROR, "too-large", (struct moka_loc){ 0 },
+					  "the shape given for '%.200s' is too large", name);
 			continue;
 		}
 		if (x) {
-			moka__say(b, MOKA_ERROR, "not-an-input", x->loc, b->n->layers[x->producer].l.name, b->n->layers[x->producer].type_name,
+			moka__say(b, MOKA_ERROR, "not-an-input", x->loc, b->n->layers[x->producer].l.name,
+				  b->n->layers[x->producer].type_name,
 				  "makes '%.200s', so its shape can't be given from outside", name);
 			continue;
 		}
 		near = moka_net_nearest_blob(b->n, name);
-		moka_find(b->f, MOKA_ERROR, "unknown-blob", (struct moka_loc){ 0 }, "the net has no input '%.200s' to give a shape to", name);
+		moka_find(b->f, MOKA_ERROR, "unknown-blob", (struct moka_loc){ 0 },
+			  "the net has no input '%.200s' to give a shape to", name);
 		if (near)
 			moka_find_hint(b->f, "did you mean '%s'?", near);
 	}
@@ -250,8 +257,8 @@ static void check_runnable(struct moka__build *b)
 
 		if (!x->is_input || moka_shape_known(&x->shape) || b->missing[i])
 			continue;
-		moka_find(b->f, MOKA_ERROR, "unknown-shape", x->loc, "the shape of input '%.200s' isn't known: %s", x->name,
-			  moka_shape_text(&x->shape, text, sizeof(text)));
+		moka_find(b->f, MOKA_ERROR, "unknown-shape", x->loc, "the shape of input '%.200s' isn't known: %s",
+			  x->name, moka_shape_text(&x->shape, text, sizeof(text)));
 		moka_find_hint(b->f, "give it from outside (--input %.200s=1x3x224x224)", x->name);
 	}
 }
@@ -268,7 +275,8 @@ static bool begin(struct moka__build *b)
 	n->layers = MOKA_NEWN(&n->arena, layers + 1, struct moka_net_layer);
 	if (!b->included || !b->from || !n->layers)
 		return false;
-	b->state = (struct moka__state){ b->o->phase, b->o->level, b->o->stages, b->o->n_stages, moka_get_msg(b->m->root, "state") };
+	b->state = (struct moka__state){ b->o->phase, b->o->level, b->o->stages, b->o->n_stages,
+					 moka_get_msg(b->m->root, "state") };
 	if (!b->o->level && b->state.net)
 		b->state.level = moka_get_int(b->state.net, "level");
 	choose_layers(b);
@@ -294,7 +302,8 @@ static bool build_layers(struct moka__build *b)
 
 static void build_whole(struct moka__build *b)
 {
-	void (*const steps[])(struct moka__build *) = { moka__wire_finish, say_same_names, moka__share, moka__losses, moka__gradient };
+	void (*const steps[])(struct moka__build *) = { moka__wire_finish, say_same_names, moka__share, moka__losses,
+							moka__gradient };
 
 	for (size_t i = 0; i < MOKA_COUNT(steps) && !b->no_memory; i++)
 		steps[i](b);
@@ -312,7 +321,8 @@ static enum moka_status run_build(struct moka__build *b)
 
 	if (ok && !count_wires(b)) {
 		moka_find(b->f, MOKA_ERROR, "too-large", (struct moka_loc){ &b->m->text, 0, 0 },
-			  "a net of more than %d layers, or %d bottoms and tops, is not read", MOKA_MAX_LAYERS, MOKA__MAX_WIRES);
+			  "a net of more than %d layers, or %d bottoms and tops, is not read", MOKA_MAX_LAYERS,
+			  MOKA__MAX_WIRES);
 		return MOKA_ERR_LIMIT;
 	}
 	ok = ok && build_layers(b);
@@ -341,7 +351,8 @@ enum moka_status moka_net_build(struct moka_net **out, const struct moka_model *
 
 	*out = NULL;
 	if (m->kind != MOKA_MODEL_NET) {
-		moka_find(f, MOKA_ERROR, "not-a-net", (struct moka_loc){ &m->text, 0, 0 }, "this is a solver, not a net");
+		moka_find(f, MOKA_ERROR, "not-a-net", (struct moka_loc){ &m->text, 0, 0 },
+			  "this is a solver, not a net");
 		return MOKA_ERR_ARG;
 	}
 	if (!f)

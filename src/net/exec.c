@@ -107,7 +107,8 @@ static void lay_out(struct moka_exec *e, struct layout *y)
 	take(y, e->plan.bytes);
 #if MOKA__GUARD
 	for (int i = 0; y->base && e->o.keep == MOKA_KEEP_ALL && i < n->n_blobs; i++)
-		ASAN_POISON_MEMORY_REGION(y->base + e->plan.offset[i] + moka__blob_bytes(blob_count(n, i)), MOKA__GUARD);
+		ASAN_POISON_MEMORY_REGION(y->base + e->plan.offset[i] + moka__blob_bytes(blob_count(n, i)),
+					  MOKA__GUARD);
 #endif
 	if (e->o.backward) {
 		lay_out_diffs(e, y);
@@ -208,7 +209,9 @@ static bool plan_sum(struct moka_exec *e, int blob)
 		return true;
 	parts = count_parts(n, blob, &first);
 	writer = last_writer(n, blob);
-	*s = (struct moka__sum){ .blob = blob, .n_parts = parts, .loss_weight = blob_loss_weight(n, blob), .count = blob_count(n, blob) };
+	*s = (struct moka__sum){
+		.blob = blob, .n_parts = parts, .loss_weight = blob_loss_weight(n, blob), .count = blob_count(n, blob)
+	};
 	if (parts == 1 && s->loss_weight == 0 && !n->blobs[blob].gradient_source)
 		return true;
 	s->parts = MOKA_NEWN(&e->arena, parts + 1, real *);
@@ -252,7 +255,8 @@ static void view_tops(struct moka_exec *e, int layer)
 	for (int i = 0; i < nl->l.n_top; i++) {
 		int blob = nl->tops[i];
 
-		e->steps[layer].top[i] = (struct moka_view){ &nl->l.top[i].shape, blob_count(e->n, blob), data_of(e, blob), e->diff[blob] };
+		e->steps[layer].top[i] = (struct moka_view){ &nl->l.top[i].shape, blob_count(e->n, blob),
+							     data_of(e, blob), e->diff[blob] };
 	}
 }
 
@@ -262,7 +266,8 @@ static void view_params(struct moka_exec *e, int layer)
 
 	for (int i = 0; i < nl->l.n_param; i++) {
 		const struct moka_param *p = &e->n->params[nl->params[i]];
-		real *diff = e->o.backward && nl->param_gradient[i] ? e->param_diff[nl->params[i]][nl->param_uses[i]] : NULL;
+		real *diff =
+			e->o.backward && nl->param_gradient[i] ? e->param_diff[nl->params[i]][nl->param_uses[i]] : NULL;
 
 		e->steps[layer].param[i] = (struct moka_view){ &nl->l.params[i].shape, p->count, p->data, diff };
 	}
@@ -286,11 +291,13 @@ static enum moka_status make_views(struct moka_exec *e, struct moka_error *err)
 
 /* ---- making and freeing ------------------------------------------------------------------------------------------ */
 
-enum moka_status moka__layer_fail(struct moka_error *err, enum moka_status st, const struct moka_net_layer *nl, const char *what)
+enum moka_status moka__layer_fail(struct moka_error *err, enum moka_status st, const struct moka_net_layer *nl,
+				  const char *what)
 {
 	char title[MOKA__TITLE], line[32];
 
-	return moka_fail(err, st, "%s%s: %s", moka__title(nl->l.name, nl->type_name, title), moka__at_line(nl->loc, line, sizeof(line)), what);
+	return moka_fail(err, st, "%s%s: %s", moka__title(nl->l.name, nl->type_name, title),
+			 moka__at_line(nl->loc, line, sizeof(line)), what);
 }
 
 static enum moka_status check_layer(const struct moka_net *n, const struct moka_net_layer *nl, struct moka_error *err)
@@ -300,9 +307,11 @@ static enum moka_status check_layer(const struct moka_net *n, const struct moka_
 	if (nl->is_input)
 		return MOKA_OK;
 	if (!nl->l.type)
-		return moka__layer_fail(err, MOKA_ERR_UNSUPPORTED, nl, "Moka knows no layer of this type, so the net can't be run");
+		return moka__layer_fail(err, MOKA_ERR_UNSUPPORTED, nl,
+					"Moka knows no layer of this type, so the net can't be run");
 	if (!nl->l.type->forward)
-		return moka__layer_fail(err, MOKA_ERR_UNSUPPORTED, nl, "Moka reads and draws this type, but can't run it yet");
+		return moka__layer_fail(err, MOKA_ERR_UNSUPPORTED, nl,
+					"Moka reads and draws this type, but can't run it yet");
 	if (!nl->asked && nl->shaped)
 		return moka__layer_fail(err, MOKA_ERR_MODEL, nl, "its settings are wrong, so the net can't be run");
 	for (int i = 0; i < nl->l.n_top; i++)
@@ -335,7 +344,8 @@ static enum moka_status check_net(const struct moka_net *n, struct moka_error *e
 		MOKA_TRY(check_layer(n, &n->layers[i], err));
 	for (int i = 0; i < n->n_blobs; i++)
 		if (!moka_shape_known(&n->blobs[i].shape))
-			return moka_fail(err, MOKA_ERR_MODEL, "the shape of blob '%.200s' isn't known", n->blobs[i].name);
+			return moka_fail(err, MOKA_ERR_MODEL, "the shape of blob '%.200s' isn't known",
+					 n->blobs[i].name);
 	return MOKA_OK;
 }
 
@@ -373,8 +383,10 @@ static enum moka_status make_block(struct moka_exec *e, struct moka_error *err)
 
 	lay_out(e, &y);
 	if (y.overflow)
-		return moka_fail(err, MOKA_ERR_LIMIT, "running the net needs more than the %.1f GiB that are allowed; try a smaller batch or input",
-				 (double)limit / (1 << 30));
+		return moka_fail(
+			err, MOKA_ERR_LIMIT,
+			"running the net needs more than the %.1f GiB that are allowed; try a smaller batch or input",
+			(double)limit / (1 << 30));
 	e->block_bytes = y.at;
 	e->block = calloc(y.at + MOKA__ALIGN, 1);
 	e->gemm = moka_gemm_ws_new();
@@ -396,7 +408,8 @@ static enum moka_status make_exec(struct moka_exec *e, struct moka_error *err)
 	return make_views(e, err);
 }
 
-enum moka_status moka_exec_new(struct moka_exec **out, struct moka_net *n, const struct moka_exec_options *o, struct moka_error *err)
+enum moka_status moka_exec_new(struct moka_exec **out, struct moka_net *n, const struct moka_exec_options *o,
+			       struct moka_error *err)
 {
 	struct moka_exec *e;
 	enum moka_status st;
@@ -474,7 +487,8 @@ enum moka_status moka_exec_set_diff(struct moka_exec *e, int blob, const real *d
 	if (!has_blob(e, blob))
 		return moka_fail(err, MOKA_ERR_ARG, "no blob %d", blob);
 	if (!s || !s->external)
-		return moka_fail(err, MOKA_ERR_ARG, "blob '%.200s' takes no gradient from outside%s", e->n->blobs[blob].name,
+		return moka_fail(err, MOKA_ERR_ARG, "blob '%.200s' takes no gradient from outside%s",
+				 e->n->blobs[blob].name,
 				 e->n->blobs[blob].gradient_source ? ": nothing below it learns" : "");
 	if (diff)
 		memcpy(s->external, diff, (size_t)s->count * sizeof(real));

@@ -20,12 +20,14 @@ static void count_loss_weights(struct moka__build *b, const struct moka_net_laye
 	struct moka_loc loc = moka_node_loc(msg, moka_next(msg, "loss_weight", NULL));
 
 	if (stated > (size_t)nl->l.n_top)
-		moka__say(b, MOKA_ERROR, "loss-weight-count", loc, nl->l.name, nl->type_name, "%zu loss_weight for %d top%s", stated,
-			  nl->l.n_top, nl->l.n_top == 1 ? "" : "s");
+		moka__say(b, MOKA_ERROR, "loss-weight-count", loc, nl->l.name, nl->type_name,
+			  "%zu loss_weight for %d top%s", stated, nl->l.n_top, nl->l.n_top == 1 ? "" : "s");
 	else if (stated && stated < (size_t)nl->l.n_top)
-		moka__say(b, b->o->strict ? MOKA_ERROR : MOKA_WARNING, "loss-weight-count", loc, nl->l.name, nl->type_name,
-			  "%zu loss_weight for %d tops: taken as 0 for the rest (BVLC Caffe wants one for each top, or none)", stated,
-			  nl->l.n_top);
+		moka__say(
+			b, b->o->strict ? MOKA_ERROR : MOKA_WARNING, "loss-weight-count", loc, nl->l.name,
+			nl->type_name,
+			"%zu loss_weight for %d tops: taken as 0 for the rest (BVLC Caffe wants one for each top, or none)",
+			stated, nl->l.n_top);
 	else
 		return;
 	moka_find_hint(b->f, "state one loss_weight per top, in the order of the tops, or none");
@@ -71,8 +73,9 @@ static bool read_propagate_down(struct moka__build *b, struct moka_net_layer *nl
 	for (int i = 0; i < n; i++)
 		nl->propagate_down[i] = (size_t)i >= stated || v[i];
 	if (stated && stated != (size_t)n) {
-		moka__say(b, MOKA_ERROR, "propagate-down-count", moka_node_loc(msg, moka_next(msg, "propagate_down", NULL)), nl->l.name,
-			  nl->type_name, "%zu propagate_down for %d bottom%s", stated, n, n == 1 ? "" : "s");
+		moka__say(b, MOKA_ERROR, "propagate-down-count",
+			  moka_node_loc(msg, moka_next(msg, "propagate_down", NULL)), nl->l.name, nl->type_name,
+			  "%zu propagate_down for %d bottom%s", stated, n, n == 1 ? "" : "s");
 		moka_find_hint(b->f, "state one propagate_down per bottom, or none");
 	}
 	return stated > 0;
@@ -131,7 +134,6 @@ static void sweep_down(struct moka_net_layer *nl, bool *under)
 
 	for (int i = 0; i < nl->l.n_top; i++)
 		reached |= under[nl->tops[i]];
-	reached &= nl->need_backward;
 	for (int i = 0; i < nl->l.n_bottom; i++)
 		any |= nl->bottom_gradient[i] &= reached;
 	for (int i = 0; i < nl->l.n_param; i++)
@@ -170,7 +172,8 @@ static void mark_external(struct moka__build *b, bool any, bool *source)
 			n->blobs[blob].gradient_source = source[blob] = true;
 			continue;
 		}
-		moka_find(b->f, MOKA_ERROR, "unknown-blob", (struct moka_loc){ 0 }, "no blob '%.200s' to put a gradient on", name);
+		moka_find(b->f, MOKA_ERROR, "unknown-blob", (struct moka_loc){ 0 },
+			  "no blob '%.200s' to put a gradient on", name);
 		if (moka_net_nearest_blob(n, name))
 			moka_find_hint(b->f, "did you mean '%s'?", moka_net_nearest_blob(n, name));
 	}

@@ -31,19 +31,20 @@ struct moka__build {
 	const struct moka_net_options *o;
 	struct moka_findings *f;
 	struct moka__state state;
-	bool *included;           /* per layer of the model */
-	int *from;                /* per layer of the net: the model's layer */
-	bool declares_inputs;     /* some layer, in any phase, takes nothing and makes something */
+	bool *included;	      /* per layer of the model */
+	int *from;	      /* per layer of the net: the model's layer */
+	bool declares_inputs; /* some layer, in any phase, takes nothing and makes something */
 	/* blob name -> index + 1 */
 	struct moka_map current;   /* blobs: the last version */
-	struct moka_map makers;    /* the model's layer that makes it in this phase */
+	struct moka_map makers;	   /* the model's layer that makes it in this phase */
 	struct moka_map elsewhere; /* the model's layer that makes it in another phase or stage */
 	struct moka_map dropped;   /* the model's layer that would make it, but was left out for want of a label */
-	int *readers;             /* per blob: bottoms that read it so far, in-place ones not counted */
-	bool *missing;            /* per blob: stands in for what nobody made (so far) */
-	uint32_t *held;           /* per blob: what the backward of the layers that wrote it reads: MOKA_READS_TOP, MOKA_READS_SIGN */
+	int *readers;		   /* per blob: bottoms that read it so far, in-place ones not counted */
+	bool *missing;		   /* per blob: stands in for what nobody made (so far) */
+	uint32_t *
+		held; /* per blob: what the backward of the layers that wrote it reads: MOKA_READS_TOP, MOKA_READS_SIGN */
 	int blob_cap;
-	int advice;               /* findings that had extras so far */
+	int advice; /* findings that had extras so far */
 	bool no_memory;
 };
 
@@ -51,8 +52,8 @@ struct moka__build {
 /* "layer 'conv1' (Convolution)" */
 const char *moka__title(const char *name, const char *type, char *buf);
 /* A finding about a layer, its title before the text. */
-void moka__say(struct moka__build *b, enum moka_severity severity, const char *code, struct moka_loc loc, const char *name,
-	       const char *type, const char *fmt, ...) MOKA_PRINTF(7, 8);
+void moka__say(struct moka__build *b, enum moka_severity severity, const char *code, struct moka_loc loc,
+	       const char *name, const char *type, const char *fmt, ...) MOKA_PRINTF(7, 8);
 /* " at line 12", or "" where no line is known. Returns buf. */
 const char *moka__at_line(struct moka_loc loc, char *buf, size_t size);
 
@@ -73,11 +74,11 @@ const struct moka_shape *moka__given(const struct moka__build *b, const char *bl
 bool moka__is_source(const struct moka_msg *layer);
 
 /* wire.c */
-void moka__wire_index(struct moka__build *b);                              /* fills makers, elsewhere, declares_inputs */
-bool moka__wire_drop(struct moka__build *b, int model_layer);              /* a loss without its label: says so */
+void moka__wire_index(struct moka__build *b);		      /* fills makers, elsewhere, declares_inputs */
+bool moka__wire_drop(struct moka__build *b, int model_layer); /* a loss without its label: says so */
 void moka__wire_bottoms(struct moka__build *b, int layer);
-void moka__wire_tops(struct moka__build *b, int layer);                    /* after shape() */
-void moka__wire_finish(struct moka__build *b);                             /* consumers, inputs, outputs */
+void moka__wire_tops(struct moka__build *b, int layer); /* after shape() */
+void moka__wire_finish(struct moka__build *b);		/* consumers, inputs, outputs */
 
 /* shape.c */
 void moka__shape_layer(struct moka__build *b, int layer);
@@ -120,13 +121,14 @@ static inline size_t moka__blob_bytes(int64_t count)
 
 /* Where the data of each blob lies in one block: offset per blob (MOKA__NOWHERE never), total size. */
 struct moka__plan {
-	size_t *offset; /* per blob */
-	int *unit;      /* per blob: the blob whose memory it uses (itself, or one before it) */
+	size_t *offset;	  /* per blob */
+	int *unit;	  /* per blob: the blob whose memory it uses (itself, or one before it) */
 	int *begin, *end; /* per unit: layers from and to which its memory is taken; INT_MAX: for good */
-	bool *kept;     /* per blob: its values stay readable after a pass */
+	bool *kept;	  /* per blob: its values stay readable after a pass */
 	size_t bytes;
 };
-enum moka_status moka__plan_blobs(struct moka__plan *p, const struct moka_net *n, enum moka_keep keep, struct moka_arena *a);
+enum moka_status moka__plan_blobs(struct moka__plan *p, const struct moka_net *n, enum moka_keep keep,
+				  struct moka_arena *a);
 
 /* The gradient of a blob that several contribute to: parts[0] is the blob's own diff, the others are added to it in order. */
 struct moka__sum {
@@ -142,13 +144,14 @@ struct moka__step {
 	struct moka_view *bottom, *top, *param;
 	void *state;
 	struct moka_rng rng;
-	int64_t items; /* moka_call.top_items */
+	int64_t items;	       /* moka_call.top_items */
 	int *before, n_before; /* sums to make before this layer's backward, after it */
 	int *after, n_after;
 };
 
 /* "layer 'x' (ReLU) at line 3: what"; returns st. */
-enum moka_status moka__layer_fail(struct moka_error *err, enum moka_status st, const struct moka_net_layer *nl, const char *what);
+enum moka_status moka__layer_fail(struct moka_error *err, enum moka_status st, const struct moka_net_layer *nl,
+				  const char *what);
 
 struct moka_exec {
 	struct moka_net *n;
@@ -159,11 +162,11 @@ struct moka_exec {
 	size_t block_bytes;
 	char *base; /* block, aligned */
 	struct moka__step *steps;
-	real **diff;         /* per blob */
+	real **diff; /* per blob */
 	struct moka__sum *sums;
 	int n_sums;
-	int *sum_of;         /* per blob: index of its sum, -1 */
-	real ***param_diff;  /* per parameter, per use; shared ones point to one array */
+	int *sum_of;	    /* per blob: index of its sum, -1 */
+	real ***param_diff; /* per parameter, per use; shared ones point to one array */
 	void *scratch;
 	struct moka_gemm_ws *gemm;
 };

@@ -25,13 +25,13 @@
 struct moka_blob {
 	const char *name;
 	struct moka_shape shape;
-	int producer;      /* layer index; -1: an input of the net (declared by input fields is an Input layer; undeclared) */
+	int producer; /* layer index; -1: an input of the net (declared by input fields is an Input layer; undeclared) */
 	int producer_top;
-	int *consumers;    /* layer indices in order, in-place ones too */
+	int *consumers; /* layer indices in order, in-place ones too */
 	int n_consumers;
-	bool declared;     /* false: a bottom that nobody produces, in a fragment */
-	bool is_input;     /* undeclared, or top of an Input layer */
-	bool is_output;    /* nobody (but in-place layers) consumes it */
+	bool declared;	      /* false: a bottom that nobody produces, in a fragment */
+	bool is_input;	      /* undeclared, or top of an Input layer */
+	bool is_output;	      /* nobody (but in-place layers) consumes it */
 	bool need_gradient;   /* it has a diff in a backward pass */
 	bool gradient_source; /* a gradient may be put on it from outside: moka_exec_set_diff() */
 	struct moka_loc loc;
@@ -39,47 +39,47 @@ struct moka_blob {
 
 /* One use of a parameter by a layer. */
 struct moka_param_use {
-	int layer, index;      /* parameter `index` of layer */
-	float lr_mult, decay_mult;          /* that hold for this use: stated, or taken from the others, or 1 */
+	int layer, index;	   /* parameter `index` of layer */
+	float lr_mult, decay_mult; /* that hold for this use: stated, or taken from the others, or 1 */
 	bool lr_stated, decay_stated;
-	struct moka_loc loc;   /* of its param {} line, of the layer where there is none */
+	struct moka_loc loc; /* of its param {} line, of the layer where there is none */
 };
 
 struct moka_param {
-	const char *name;      /* the shared name, or "<layer>.<i>" */
+	const char *name; /* the shared name, or "<layer>.<i>" */
 	bool named;
 	const char *role;
 	struct moka_shape shape;
-	int64_t count;         /* -1: not known */
-	int owner;             /* layer index of the first use */
+	int64_t count; /* -1: not known */
+	int owner;     /* layer index of the first use */
 	struct moka_param_use *uses;
 	int n_uses;
-	bool per_use_update;   /* uses state different multipliers: each use has its own gradient and history (Caffe before July 2015) */
+	bool per_use_update; /* uses state different multipliers: each use has its own gradient and history (Caffe before July 2015) */
 	const struct moka_filler_param *filler;
-	real *data;            /* count values, 64-byte aligned; NULL until moka_net_allocate() */
-	const char *from;      /* weights file it was taken from; NULL: filler */
-	bool unfilled;         /* reserved, its filler has not run yet */
-	bool borrowed;         /* data is another net's (moka_net_share) */
+	real *data;	  /* count values, 64-byte aligned; NULL until moka_net_allocate() */
+	const char *from; /* weights file it was taken from; NULL: filler */
+	bool unfilled;	  /* reserved, its filler has not run yet */
+	bool borrowed;	  /* data is another net's (moka_net_share) */
 };
 
 struct moka_net_layer {
-	struct moka_layer l;      /* l.type NULL: unknown layer (drawn, counted) */
+	struct moka_layer l; /* l.type NULL: unknown layer (drawn, counted) */
 	const char *type_name;
 	struct moka_loc loc;
-	int *bottoms, *tops;      /* blob indices; in place: tops[i] == bottoms[j] */
+	int *bottoms, *tops; /* blob indices; in place: tops[i] == bottoms[j] */
 	bool in_place;
-	int *params;              /* parameter indices, l.n_param of them */
-	int *param_uses;          /* which use of that parameter this is */
-	float *loss_weight;       /* per top */
-	bool *propagate_down;     /* per bottom, as the net says (default true) */
+	int *params;	      /* parameter indices, l.n_param of them */
+	int *param_uses;      /* which use of that parameter this is */
+	float *loss_weight;   /* per top */
+	bool *propagate_down; /* per bottom, as the net says (default true) */
 	bool need_backward;
-	bool *bottom_gradient;    /* per bottom: backward must fill its diff */
-	bool *param_gradient;     /* per parameter */
-	bool shaped;              /* every top's shape is known */
-	bool asked;               /* shape() was asked and found nothing wrong: l.params and l.macs are what it says */
-	bool counts_wrong;        /* too few or too many bottoms or tops for its type */
-	bool runnable;            /* has forward, or needs none (an input) */
-	bool is_input;            /* its tops are the net's inputs: whoever runs the net fills them */
+	bool *bottom_gradient; /* per bottom: backward must fill its diff */
+	bool *param_gradient;  /* per parameter */
+	bool shaped;	       /* every top's shape is known */
+	bool asked;	       /* shape() was asked and found nothing wrong: l.params and l.macs are what it says */
+	bool counts_wrong;     /* too few or too many bottoms or tops for its type */
+	bool runnable;	       /* has forward, or needs none (an input) */
+	bool is_input;	       /* its tops are the net's inputs: whoever runs the net fills them */
 };
 
 struct moka_net {
@@ -94,13 +94,13 @@ struct moka_net {
 	int n_blobs;
 	struct moka_param *params;
 	int n_params;
-	int *inputs, n_inputs;   /* blob indices, in order */
+	int *inputs, n_inputs; /* blob indices, in order */
 	int *outputs, n_outputs;
-	int64_t total_params;    /* shared ones once; -1: some shape isn't known */
-	int64_t total_macs;      /* -1 likewise */
-	int64_t activation_bytes;/* every blob once, float32; -1 likewise */
-	void *param_block;       /* owned: all parameters' data */
-	uint64_t fill_seed;      /* of moka_net_reserve() */
+	int64_t total_params;	  /* shared ones once; -1: some shape isn't known */
+	int64_t total_macs;	  /* -1 likewise */
+	int64_t activation_bytes; /* every blob once, float32; -1 likewise */
+	void *param_block;	  /* owned: all parameters' data */
+	uint64_t fill_seed;	  /* of moka_net_reserve() */
 	int64_t memory_limit_bytes;
 };
 
@@ -116,15 +116,15 @@ struct moka_net_options {
 	int n_stages;
 	const struct moka_net_input *inputs; /* shapes given from outside, by blob name: they win over the net's own */
 	int n_inputs;
-	int64_t batch;               /* > 0: replaces the first dimension of every input, and batch_size of data layers */
-	bool for_run;                /* unknown layers, unknown shapes, missing data are errors, not warnings */
-	bool backward;               /* gradients will be wanted */
+	int64_t batch; /* > 0: replaces the first dimension of every input, and batch_size of data layers */
+	bool for_run;  /* unknown layers, unknown shapes, missing data are errors, not warnings */
+	bool backward; /* gradients will be wanted */
 	const char *const *gradient_tops; /* blobs that get a gradient from outside (run -g) */
 	int n_gradient_tops;
 	bool strict;
 	const struct moka_source_ops *const *sources; /* NULL-terminated; may be NULL */
 	uint64_t seed;
-	int64_t memory_limit_bytes;  /* of blobs and parameters; 0: 64 GiB or the machine's memory, whichever is less */
+	int64_t memory_limit_bytes; /* of blobs and parameters; 0: 64 GiB or the machine's memory, whichever is less */
 };
 
 /*
@@ -134,7 +134,7 @@ struct moka_net_options {
 enum moka_status moka_net_build(struct moka_net **out, const struct moka_model *m, const struct moka_net_options *o,
 				struct moka_findings *f);
 void moka_net_free(struct moka_net *n);
-int moka_net_blob(const struct moka_net *n, const char *name);  /* last version's index; -1 */
+int moka_net_blob(const struct moka_net *n, const char *name);	      /* last version's index; -1 */
 int moka_net_layer_index(const struct moka_net *n, const char *name); /* -1 */
 /* The nearest blob name, for messages; NULL. */
 const char *moka_net_nearest_blob(const struct moka_net *n, const char *name);
@@ -160,21 +160,23 @@ enum moka_status moka_net_load(struct moka_net *n, struct moka_weights *w, bool 
 /* The net with its weights as a NetParameter tree, as BVLC Caffe's Net::ToProto makes it (shared blobs under each layer). Tree
  * and copies in the arena; float views borrow n's parameters. with_diff needs an exec. */
 struct moka_exec;
-enum moka_status moka_net_to_msg(const struct moka_net *n, const struct moka_exec *with_diff, struct moka_arena *a, struct moka_msg **out);
+enum moka_status moka_net_to_msg(const struct moka_net *n, const struct moka_exec *with_diff, struct moka_arena *a,
+				 struct moka_msg **out);
 
 /* ---- execution --------------------------------------------------------------------------------- */
 
 enum moka_keep { MOKA_KEEP_OUTPUTS, MOKA_KEEP_ALL };
 
 struct moka_exec_options {
-	enum moka_keep keep;     /* OUTPUTS: blobs share memory as their lives allow; only outputs and inputs stay */
-	bool backward;           /* needs KEEP_ALL */
-	struct moka_pool *pool;  /* borrowed; NULL: this thread */
+	enum moka_keep keep;	/* OUTPUTS: blobs share memory as their lives allow; only outputs and inputs stay */
+	bool backward;		/* needs KEEP_ALL */
+	struct moka_pool *pool; /* borrowed; NULL: this thread */
 	uint64_t seed;
 };
 
 /* Plans memory and allocates it. `n` must outlive the execution and be allocated. */
-enum moka_status moka_exec_new(struct moka_exec **out, struct moka_net *n, const struct moka_exec_options *o, struct moka_error *err);
+enum moka_status moka_exec_new(struct moka_exec **out, struct moka_net *n, const struct moka_exec_options *o,
+			       struct moka_error *err);
 void moka_exec_free(struct moka_exec *e);
 /* Plain values of blob i; NULL where it is not kept. diff: NULL where none. */
 real *moka_exec_data(struct moka_exec *e, int blob);

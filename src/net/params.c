@@ -41,9 +41,9 @@ static enum moka_status unknown_shape(const struct moka_net *n, const struct mok
 	const struct moka_net_layer *owner = &n->layers[p->owner];
 	char title[MOKA__TITLE], line[32], text[MOKA_SHAPE_TEXT];
 
-	moka_fail(err, MOKA_ERR_MODEL, "%s%s: the shape of its %s isn't known: %s", moka__title(owner->l.name, owner->type_name, title),
-		  moka__at_line(owner->loc, line, sizeof(line)), p->role ? p->role : "parameter",
-		  moka_shape_text(&p->shape, text, sizeof(text)));
+	moka_fail(err, MOKA_ERR_MODEL, "%s%s: the shape of its %s isn't known: %s",
+		  moka__title(owner->l.name, owner->type_name, title), moka__at_line(owner->loc, line, sizeof(line)),
+		  p->role ? p->role : "parameter", moka_shape_text(&p->shape, text, sizeof(text)));
 	moka_fail_hint(err, "give the shapes of the net's inputs");
 	return MOKA_ERR_MODEL;
 }
@@ -58,8 +58,10 @@ static enum moka_status measure(const struct moka_net *n, size_t *bytes, struct 
 			continue;
 		if (n->params[p].count < 0)
 			return unknown_shape(n, &n->params[p], err);
-		if (!moka_add(total, (int64_t)moka__blob_bytes(n->params[p].count), &total) || total > n->memory_limit_bytes)
-			return moka_fail(err, MOKA_ERR_LIMIT, "the net's parameters need more than the %.1f GiB that are allowed",
+		if (!moka_add(total, (int64_t)moka__blob_bytes(n->params[p].count), &total) ||
+		    total > n->memory_limit_bytes)
+			return moka_fail(err, MOKA_ERR_LIMIT,
+					 "the net's parameters need more than the %.1f GiB that are allowed",
 					 (double)n->memory_limit_bytes / (1 << 30));
 	}
 	*bytes = (size_t)total;
@@ -77,7 +79,8 @@ enum moka_status moka_net_reserve(struct moka_net *n, uint64_t seed, struct moka
 	/* calloc: memory that is not touched until weights or a filler come */
 	n->param_block = calloc(bytes + MOKA__ALIGN, 1);
 	if (!n->param_block)
-		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for the net's parameters (%.1f MiB)", (double)bytes / (1 << 20));
+		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for the net's parameters (%.1f MiB)",
+				 (double)bytes / (1 << 20));
 	n->fill_seed = seed;
 	base = (char *)(((uintptr_t)n->param_block + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN);
 	for (int p = 0; p < n->n_params; p++) {
@@ -101,7 +104,8 @@ enum moka_status moka_net_allocate(struct moka_net *n, uint64_t seed, struct mok
 /* ---- a net that uses another's -------------------------------------------------------------------------- */
 
 /* The parameter that layer `name` of `from` has at `index`; NULL. */
-static struct moka_param *find_param(const struct moka_net *from, const struct moka_map *layers, const char *name, int index)
+static struct moka_param *find_param(const struct moka_net *from, const struct moka_map *layers, const char *name,
+				     int index)
 {
 	int i = moka__index(layers, name);
 

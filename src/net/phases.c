@@ -10,7 +10,8 @@
 
 static bool same(const struct moka_node *n, const char *s)
 {
-	return (n->kind == MOKA_NODE_STRING || n->kind == MOKA_NODE_NAME) && strlen(s) == n->u.s.n && !memcmp(s, n->u.s.p, n->u.s.n);
+	return (n->kind == MOKA_NODE_STRING || n->kind == MOKA_NODE_NAME) && strlen(s) == n->u.s.n &&
+	       !memcmp(s, n->u.s.p, n->u.s.n);
 }
 
 static bool has_stage(const struct moka__state *s, const struct moka_node *stage)
@@ -18,7 +19,8 @@ static bool has_stage(const struct moka__state *s, const struct moka_node *stage
 	for (int i = 0; i < s->n_stages; i++)
 		if (same(stage, s->stages[i]))
 			return true;
-	for (const struct moka_node *n = s->net ? moka_next(s->net, "stage", NULL) : NULL; n; n = moka_next(s->net, "stage", n))
+	for (const struct moka_node *n = s->net ? moka_next(s->net, "stage", NULL) : NULL; n;
+	     n = moka_next(s->net, "stage", n))
 		if (n->u.s.n == stage->u.s.n && !memcmp(n->u.s.p, stage->u.s.p, n->u.s.n))
 			return true;
 	return false;

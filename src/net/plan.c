@@ -23,7 +23,6 @@
 /* Placing is quadratic: beyond so many blobs each has its own place. */
 #define MAX_PLANNED 8192
 
-
 /* When each blob is alive, taken alone. */
 static void find_lives(struct moka__plan *p, const struct moka_net *n)
 {
@@ -45,14 +44,16 @@ static void share_places(struct moka__plan *p, const struct moka_net *n)
 	for (int i = 0; i < n->n_layers; i++) {
 		const struct moka_net_layer *nl = &n->layers[i];
 
-		if (nl->in_place || !nl->l.type || !(nl->l.type->flags & MOKA_INPLACE) || !nl->l.n_top || !nl->l.n_bottom)
+		if (nl->in_place || !nl->l.type || !(nl->l.type->flags & MOKA_INPLACE) || !nl->l.n_top ||
+		    !nl->l.n_bottom)
 			continue;
 		int bottom = nl->bottoms[0], top = nl->tops[0], unit = p->unit[bottom];
 		bool twice = false;
 
 		for (int k = 1; k < nl->l.n_bottom; k++)
 			twice |= p->unit[nl->bottoms[k]] == unit;
-		if (twice || p->end[unit] != i || moka_shape_count(&n->blobs[bottom].shape) != moka_shape_count(&n->blobs[top].shape))
+		if (twice || p->end[unit] != i ||
+		    moka_shape_count(&n->blobs[bottom].shape) != moka_shape_count(&n->blobs[top].shape))
 			continue;
 		p->unit[top] = unit;
 		p->end[unit] = p->end[top];
@@ -133,7 +134,8 @@ static void place_apart(struct moka__plan *p, const struct moka_net *n)
 
 static enum moka_status place_shared(struct moka__plan *p, const struct moka_net *n, struct moka_arena *a)
 {
-	struct unit *units = MOKA_NEWN(a, n->n_blobs + 1, struct unit), *placed = MOKA_NEWN(a, n->n_blobs + 1, struct unit);
+	struct unit *units = MOKA_NEWN(a, n->n_blobs + 1, struct unit),
+		    *placed = MOKA_NEWN(a, n->n_blobs + 1, struct unit);
 	int n_units = 0;
 
 	if (!units || !placed)
@@ -142,17 +144,21 @@ static enum moka_status place_shared(struct moka__plan *p, const struct moka_net
 	share_places(p, n);
 	for (int i = 0; i < n->n_blobs; i++)
 		if (p->unit[i] == i)
-			units[n_units++] = (struct unit){ i, moka__blob_bytes(moka_shape_count(&n->blobs[i].shape)), 0, p->begin[i], p->end[i] };
+			units[n_units++] = (struct unit){ i, moka__blob_bytes(moka_shape_count(&n->blobs[i].shape)), 0,
+							  p->begin[i], p->end[i] };
 	place(p, units, n_units, placed);
 	for (int i = 0; i < n->n_blobs; i++)
 		p->offset[i] = p->offset[p->unit[i]];
 	return MOKA_OK;
 }
 
-enum moka_status moka__plan_blobs(struct moka__plan *p, const struct moka_net *n, enum moka_keep keep, struct moka_arena *a)
+enum moka_status moka__plan_blobs(struct moka__plan *p, const struct moka_net *n, enum moka_keep keep,
+				  struct moka_arena *a)
 {
-	*p = (struct moka__plan){ .offset = MOKA_NEWN(a, n->n_blobs + 1, size_t), .unit = MOKA_NEWN(a, n->n_blobs + 1, int),
-				  .begin = MOKA_NEWN(a, n->n_blobs + 1, int), .end = MOKA_NEWN(a, n->n_blobs + 1, int),
+	*p = (struct moka__plan){ .offset = MOKA_NEWN(a, n->n_blobs + 1, size_t),
+				  .unit = MOKA_NEWN(a, n->n_blobs + 1, int),
+				  .begin = MOKA_NEWN(a, n->n_blobs + 1, int),
+				  .end = MOKA_NEWN(a, n->n_blobs + 1, int),
 				  .kept = MOKA_NEWN(a, n->n_blobs + 1, bool) };
 	if (!p->offset || !p->unit || !p->begin || !p->end || !p->kept)
 		return MOKA_ERR_NOMEM;

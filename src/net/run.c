@@ -25,9 +25,17 @@ static struct moka_call make_call(struct moka_exec *e, int layer, struct moka_er
 {
 	struct moka__step *s = &e->steps[layer];
 
-	return (struct moka_call){ .bottom = s->bottom, .top = s->top, .param = s->param, .state = s->state, .scratch = e->scratch,
-				   .backward_follows = e->o.backward && e->n->layers[layer].need_backward, .pool = e->o.pool,
-				   .gemm = e->gemm, .rng = &s->rng, .top_items = &s->items, .err = err };
+	return (struct moka_call){ .bottom = s->bottom,
+				   .top = s->top,
+				   .param = s->param,
+				   .state = s->state,
+				   .scratch = e->scratch,
+				   .backward_follows = e->o.backward && e->n->layers[layer].need_backward,
+				   .pool = e->o.pool,
+				   .gemm = e->gemm,
+				   .rng = &s->rng,
+				   .top_items = &s->items,
+				   .err = err };
 }
 
 enum moka_status moka_exec_layer_forward(struct moka_exec *e, int layer, struct moka_error *err)
@@ -59,7 +67,8 @@ static double layer_loss(const struct moka_exec *e, int layer)
 
 	for (int i = 0; i < nl->l.n_top; i++)
 		if (nl->loss_weight[i] != 0)
-			loss += (double)nl->loss_weight[i] * (double)moka_sum(e->steps[layer].top[i].count, e->steps[layer].top[i].data);
+			loss += (double)nl->loss_weight[i] *
+				(double)moka_sum(e->steps[layer].top[i].count, e->steps[layer].top[i].data);
 	return loss;
 }
 
@@ -112,7 +121,8 @@ enum moka_status moka_exec_layer_backward(struct moka_exec *e, int layer, struct
 enum moka_status moka_exec_backward(struct moka_exec *e, int from, int to, struct moka_error *err)
 {
 	if (to < 0 || from > e->n->n_layers)
-		return moka_fail(err, MOKA_ERR_ARG, "layers %d down to %d of %d can't be run", from, to, e->n->n_layers);
+		return moka_fail(err, MOKA_ERR_ARG, "layers %d down to %d of %d can't be run", from, to,
+				 e->n->n_layers);
 	for (int i = from - 1; i >= to; i--)
 		MOKA_TRY(moka_exec_layer_backward(e, i, err));
 	return MOKA_OK;

@@ -49,7 +49,8 @@ static struct moka_loc surplus_loc(const struct moka_net_layer *nl, const char *
 	return n ? moka_value_loc(nl->l.msg, n) : nl->loc;
 }
 
-static bool count_fits(struct moka__build *b, const struct moka_net_layer *nl, const char *what, const char *code, int n, int min, int max)
+static bool count_fits(struct moka__build *b, const struct moka_net_layer *nl, const char *what, const char *code,
+		       int n, int min, int max)
 {
 	char buf[64];
 
@@ -68,8 +69,8 @@ static bool counts_fit(struct moka__build *b, const struct moka_net_layer *nl)
 	ok &= count_fits(b, nl, "top", "wrong-top-count", nl->l.n_top, t->min_top, t->max_top);
 	if (ok && (t->flags & MOKA_SAME_BOTTOM_TOP) && nl->l.n_top != nl->l.n_bottom) {
 		moka__say(b, MOKA_ERROR, "wrong-top-count", nl->loc, nl->l.name, nl->type_name,
-			  "makes one top of each bottom, and has %d bottom%s and %d top%s", nl->l.n_bottom, nl->l.n_bottom == 1 ? "" : "s",
-			  nl->l.n_top, nl->l.n_top == 1 ? "" : "s");
+			  "makes one top of each bottom, and has %d bottom%s and %d top%s", nl->l.n_bottom,
+			  nl->l.n_bottom == 1 ? "" : "s", nl->l.n_top, nl->l.n_top == 1 ? "" : "s");
 		ok = false;
 	}
 	return ok;
@@ -143,12 +144,15 @@ static bool bottoms_known(const struct moka_net_layer *nl)
 	return true;
 }
 
-static void say_too_large(struct moka__build *b, const struct moka_net_layer *nl, const char *what, const char *name, const struct moka_shape *s)
+static void say_too_large(struct moka__build *b, const struct moka_net_layer *nl, const char *what, const char *name,
+			  const struct moka_shape *s)
 {
 	char text[MOKA_SHAPE_TEXT];
 
-	moka__say(b, MOKA_ERROR, "too-large", nl->loc, nl->l.name, nl->type_name, "%s '%.200s' would be %s, more than the 2^36 values that any "
-		  "blob may have", what, name, moka_shape_text(s, text, sizeof(text)));
+	moka__say(b, MOKA_ERROR, "too-large", nl->loc, nl->l.name, nl->type_name,
+		  "%s '%.200s' would be %s, more than the 2^36 values that any "
+		  "blob may have",
+		  what, name, moka_shape_text(s, text, sizeof(text)));
 	moka_find_hint(b->f, "is a dimension, num_output or batch size mistyped?");
 }
 
@@ -188,7 +192,8 @@ static enum moka_status ask(struct moka__build *b, struct moka_net_layer *nl)
 	if (st == MOKA_ERR_NOMEM)
 		b->no_memory = true;
 	else if (st && b->f->errors == errors && !b->f->dropped)
-		moka__say(b, MOKA_ERROR, "shape-mismatch", nl->loc, nl->l.name, nl->type_name, "its shape can't be worked out");
+		moka__say(b, MOKA_ERROR, "shape-mismatch", nl->loc, nl->l.name, nl->type_name,
+			  "its shape can't be worked out");
 	return st;
 }
 
@@ -216,7 +221,8 @@ static bool name_tops(struct moka__build *b, struct moka_net_layer *nl)
 		refs[i].name = "(automatic)";
 		if (n)
 			refs[i].name = n->kind == MOKA_NODE_STRING || n->kind == MOKA_NODE_NAME
-					       ? moka_arena_strndup(&b->n->arena, n->u.s.p, n->u.s.n) : "";
+					       ? moka_arena_strndup(&b->n->arena, n->u.s.p, n->u.s.n)
+					       : "";
 		b->no_memory |= !refs[i].name;
 	}
 	nl->l.top = refs;
@@ -304,7 +310,7 @@ void moka__shape_budget(struct moka__build *b)
 		return;
 	nl = &b->n->layers[largest];
 	moka__say(b, b->o->for_run ? MOKA_ERROR : MOKA_WARNING, "too-large", nl->loc, nl->l.name, nl->type_name,
-		  "is the largest of a net that takes at least %.1f GiB to run; %.1f GiB are allowed here", (double)need / (1 << 30),
-		  (double)limit / (1 << 30));
+		  "is the largest of a net that takes at least %.1f GiB to run; %.1f GiB are allowed here",
+		  (double)need / (1 << 30), (double)limit / (1 << 30));
 	moka_find_hint(b->f, "try a smaller batch or input");
 }

@@ -53,7 +53,8 @@ static void count_specs(struct moka__build *b, struct moka_net_layer *nl)
 		return;
 	moka__say(b, b->o->strict ? MOKA_ERROR : MOKA_WARNING, "too-many-params",
 		  moka_node_loc(nl->l.msg, spec_node(nl, nl->l.n_param)), nl->l.name, nl->type_name,
-		  "%d param {} for %d parameter%s: the rest means nothing", stated, nl->l.n_param, nl->l.n_param == 1 ? "" : "s");
+		  "%d param {} for %d parameter%s: the rest means nothing", stated, nl->l.n_param,
+		  nl->l.n_param == 1 ? "" : "s");
 	moka_find_hint(b->f, "BVLC Caffe refuses the net; delete the surplus param {}");
 }
 
@@ -92,12 +93,15 @@ static bool shapes_agree(struct moka__build *b, const struct moka_net_layer *nl,
 		return true;
 	moka__say(b, MOKA_ERROR, "shared-shape", moka_node_loc(nl->l.msg, spec_node(nl, i)), nl->l.name, nl->type_name,
 		  "shares parameter '%.200s' as %s, but layer '%.200s'%s, its owner, has it as %s%s", p->name,
-		  moka_shape_text(mine, mine_text, sizeof(mine_text)), owner->l.name, moka__at_line(owner->loc, line, sizeof(line)),
+		  moka_shape_text(mine, mine_text, sizeof(mine_text)), owner->l.name,
+		  moka__at_line(owner->loc, line, sizeof(line)),
 		  moka_shape_text(&p->shape, owner_text, sizeof(owner_text)), lax ? ": not even as many values" : "");
 	if (!lax && moka_shape_count(mine) == moka_shape_count(&p->shape))
 		moka_find_hint(b->f, "as many values in another shape are shared with share_mode: PERMISSIVE");
 	else
-		moka_find_hint(b->f, "layers that share a parameter need inputs and outputs of one size; rename one of the parameters");
+		moka_find_hint(
+			b->f,
+			"layers that share a parameter need inputs and outputs of one size; rename one of the parameters");
 	return false;
 }
 
@@ -106,8 +110,12 @@ static int new_param(struct moka__build *b, int layer, int i, const char *name, 
 	struct moka_net *n = b->n;
 	const struct moka_net_layer *nl = &n->layers[layer];
 
-	n->params[n->n_params] = (struct moka_param){ .name = name, .named = named, .role = nl->l.params[i].role,
-						      .shape = nl->l.params[i].shape, .owner = layer, .filler = nl->l.params[i].filler };
+	n->params[n->n_params] = (struct moka_param){ .name = name,
+						      .named = named,
+						      .role = nl->l.params[i].role,
+						      .shape = nl->l.params[i].shape,
+						      .owner = layer,
+						      .filler = nl->l.params[i].filler };
 	return n->n_params++;
 }
 
@@ -170,8 +178,8 @@ static void fix_use(struct moka__build *b, struct moka_param_use *u)
 		return;
 	if (u->lr_stated && u->lr_mult != 0 && first_learning(nl) == u->index) {
 		moka__say(b, MOKA_WARNING, "fixed-lr-mult", u->loc, nl->l.name, nl->type_name,
-			  "lr_mult %g for '%s', which is a statistic and no solver may touch: taken as 0", (double)u->lr_mult,
-			  nl->l.params[u->index].role);
+			  "lr_mult %g for '%s', which is a statistic and no solver may touch: taken as 0",
+			  (double)u->lr_mult, nl->l.params[u->index].role);
 		moka_find_hint(b->f, "delete the param {}, or write lr_mult: 0");
 	}
 	u->lr_mult = u->decay_mult = 0;
@@ -201,19 +209,25 @@ static bool differ(const struct moka_param *p, bool decay, int pair[2], float *v
 	return false;
 }
 
-static void say_differ(struct moka__build *b, const struct moka_param *p, const char *what, const int pair[2], bool decay)
+static void say_differ(struct moka__build *b, const struct moka_param *p, const char *what, const int pair[2],
+		       bool decay)
 {
 	const struct moka_param_use *a = &p->uses[pair[0]], *z = &p->uses[pair[1]];
 	const struct moka_net_layer *la = &b->n->layers[a->layer], *lz = &b->n->layers[z->layer];
 	char line[32];
 
-	moka__say(b, MOKA_WARNING, decay ? "shared-decay-mult" : "shared-lr-mult", z->loc, lz->l.name, lz->type_name,
-		  "shares parameter '%.200s' with %s %g, but layer '%.200s'%s uses it with %s %g. Moka trains it by the rule of Caffe before July "
-		  "2015: each of the %d uses has its own gradient, multipliers and history, and their updates are summed",
-		  p->name, what, (double)(decay ? z->decay_mult : z->lr_mult), la->l.name, moka__at_line(a->loc, line, sizeof(line)), what,
-		  (double)(decay ? a->decay_mult : a->lr_mult), p->n_uses);
-	moka_find_hint(b->f, "BVLC Caffe since then refuses the net (\"mismatched %s\"). State the same %s in each, or in one only, for one update "
-			     "with the summed gradient", what, what);
+	moka__say(
+		b, MOKA_WARNING, decay ? "shared-decay-mult" : "shared-lr-mult", z->loc, lz->l.name, lz->type_name,
+		"shares parameter '%.200s' with %s %g, but layer '%.200s'%s uses it with %s %g. Moka trains it by the rule of Caffe before July "
+		"2015: each of the %d uses has its own gradient, multipliers and history, and their updates are summed",
+		p->name, what, (double)(decay ? z->decay_mult : z->lr_mult), la->l.name,
+		moka__at_line(a->loc, line, sizeof(line)), what, (double)(decay ? a->decay_mult : a->lr_mult),
+		p->n_uses);
+	moka_find_hint(
+		b->f,
+		"BVLC Caffe since then refuses the net (\"mismatched %s\"). State the same %s in each, or in one only, for one update "
+		"with the summed gradient",
+		what, what);
 }
 
 static void settle(struct moka__build *b, struct moka_param *p)

@@ -75,7 +75,8 @@ static const char *difference(const struct moka_shape *s, const struct moka_blob
 	}
 	for (int i = 0; i < n; i++)
 		if (a[i] != v->dim[i]) {
-			snprintf(buf, size, ": dimension %d is %lld in the net and %lld in the file", i, (long long)a[i], (long long)v->dim[i]);
+			snprintf(buf, size, ": dimension %d is %lld in the net and %lld in the file", i,
+				 (long long)a[i], (long long)v->dim[i]);
 			break;
 		}
 	return buf;
@@ -90,15 +91,17 @@ static bool check_blob(struct load *s, const struct moka_net_layer *nl, int i, c
 	moka_shape_text(&p->shape, mine, sizeof(mine));
 	moka_dims_text(v->n_axes, v->dim, theirs, sizeof(theirs));
 	if (!fits(&p->shape, v)) {
-		moka_find(s->f, MOKA_ERROR, "weights-mismatch", nl->loc, "%s: its %s is %s, but %.300s has %s%s", title, p->role, mine, s->w->path,
-			  theirs, difference(&p->shape, v, diff, sizeof(diff)));
-		moka_find_hint(s->f, "was the model trained with other settings or another input size? To train this layer anew, rename it");
+		moka_find(s->f, MOKA_ERROR, "weights-mismatch", nl->loc, "%s: its %s is %s, but %.300s has %s%s", title,
+			  p->role, mine, s->w->path, theirs, difference(&p->shape, v, diff, sizeof(diff)));
+		moka_find_hint(
+			s->f,
+			"was the model trained with other settings or another input size? To train this layer anew, rename it");
 		return false;
 	}
 	if (v->count == moka_shape_count(&p->shape))
 		return true;
-	moka_find(s->f, MOKA_ERROR, "weights-mismatch", nl->loc, "%s: %.300s holds %lld values for its %s, which is %s", title, s->w->path,
-		  (long long)v->count, p->role, mine);
+	moka_find(s->f, MOKA_ERROR, "weights-mismatch", nl->loc, "%s: %.300s holds %lld values for its %s, which is %s",
+		  title, s->w->path, (long long)v->count, p->role, mine);
 	moka_find_hint(s->f, v->count ? "the file is damaged" : "the file holds shapes, but no values");
 	return false;
 }
@@ -141,9 +144,12 @@ static void say_five_blobs(struct load *s, const struct moka_net_layer *nl, cons
 	bool nothing = all_are(&wl->blobs[3], 1) && all_are(&wl->blobs[4], 0);
 	char title[MOKA__TITLE];
 
-	moka_find(s->f, nothing ? MOKA_NOTE : MOKA_WARNING, "weights-batchnorm", nl->loc, "%s: %.300s has NVIDIA's five blobs for it; the last "
-		  "two, a scale and a shift, %s", moka__title(nl->l.name, nl->type_name, title), s->w->path,
-		  nothing ? "do nothing there and are left out" : "are left out, and the net will compute something else");
+	moka_find(s->f, nothing ? MOKA_NOTE : MOKA_WARNING, "weights-batchnorm", nl->loc,
+		  "%s: %.300s has NVIDIA's five blobs for it; the last "
+		  "two, a scale and a shift, %s",
+		  moka__title(nl->l.name, nl->type_name, title), s->w->path,
+		  nothing ? "do nothing there and are left out"
+			  : "are left out, and the net will compute something else");
 	if (!nothing)
 		moka_find_hint(s->f, "add scale_bias: true to its batch_norm_param");
 }
@@ -167,9 +173,10 @@ static bool check_count(struct load *s, const struct moka_net_layer *nl, const s
 		say_five_blobs(s, nl, wl);
 		return true;
 	}
-	moka_find(s->f, MOKA_ERROR, "weights-mismatch", nl->loc, "%s: it has %d parameter%s, but %.300s has %d blob%s for it",
-		  moka__title(nl->l.name, nl->type_name, title), nl->l.n_param, nl->l.n_param == 1 ? "" : "s", s->w->path, wl->n_blobs,
-		  wl->n_blobs == 1 ? "" : "s");
+	moka_find(s->f, MOKA_ERROR, "weights-mismatch", nl->loc,
+		  "%s: it has %d parameter%s, but %.300s has %d blob%s for it",
+		  moka__title(nl->l.name, nl->type_name, title), nl->l.n_param, nl->l.n_param == 1 ? "" : "s",
+		  s->w->path, wl->n_blobs, wl->n_blobs == 1 ? "" : "s");
 	if (abs(wl->n_blobs - nl->l.n_param) == 1)
 		moka_find_hint(s->f, "does bias_term differ between the net and the one that was trained?");
 	return false;
@@ -273,8 +280,8 @@ static void report_missing(struct load *s)
 		const char *near = nearest_unused(s->w, missing.first);
 
 		moka_find(s->f, s->strict ? MOKA_ERROR : MOKA_WARNING, "weights-missing", loc,
-			  "%d of %d layers with parameters take nothing from %.300s and stay at their fillers: %s", missing.n, with, s->w->path,
-			  names_text(&missing));
+			  "%d of %d layers with parameters take nothing from %.300s and stay at their fillers: %s",
+			  missing.n, with, s->w->path, names_text(&missing));
 		if (near)
 			moka_find_hint(s->f, "the file has a layer '%s': was '%s' renamed?", near, missing.first);
 	}
@@ -373,8 +380,8 @@ static bool add_values(struct moka_arena *a, struct moka_msg *blob, const char *
 	return !n || (floats && moka_add_floats(a, blob, field, floats, (size_t)n));
 }
 
-static bool add_blob(struct moka_arena *a, struct moka_msg *layer, const struct moka_net_layer *nl, int i, const struct moka_param *p,
-		     const real *diff)
+static bool add_blob(struct moka_arena *a, struct moka_msg *layer, const struct moka_net_layer *nl, int i,
+		     const struct moka_param *p, const real *diff)
 {
 	const struct moka_shape *s = &nl->l.params[i].shape;
 	struct moka_msg *blob = moka_add_msg(a, layer, &moka_layer_schema, "blobs");
@@ -388,10 +395,11 @@ static bool add_blob(struct moka_arena *a, struct moka_msg *layer, const struct 
 	return add_values(a, blob, "data", p->data, p->count) && (!diff || add_values(a, blob, "diff", diff, p->count));
 }
 
-static bool add_net_layer(struct moka_arena *a, struct moka_msg *net, const struct moka_net *n, const struct moka_net_layer *nl,
-			  struct moka_exec *e)
+static bool add_net_layer(struct moka_arena *a, struct moka_msg *net, const struct moka_net *n,
+			  const struct moka_net_layer *nl, struct moka_exec *e)
 {
-	struct moka_msg *copy = copy_layer(a, nl->l.msg), *slot = copy ? moka_add_msg(a, net, &moka_layer_schema, "layer") : NULL;
+	struct moka_msg *copy = copy_layer(a, nl->l.msg),
+			*slot = copy ? moka_add_msg(a, net, &moka_layer_schema, "layer") : NULL;
 
 	if (!slot)
 		return false;
@@ -408,7 +416,8 @@ static bool add_net_layer(struct moka_arena *a, struct moka_msg *net, const stru
 	return true;
 }
 
-enum moka_status moka_net_to_msg(const struct moka_net *n, const struct moka_exec *with_diff, struct moka_arena *a, struct moka_msg **out)
+enum moka_status moka_net_to_msg(const struct moka_net *n, const struct moka_exec *with_diff, struct moka_arena *a,
+				 struct moka_msg **out)
 {
 	struct moka_msg *net = moka_msg_new(a, &moka_net_message);
 

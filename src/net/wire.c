@@ -12,7 +12,8 @@
 static const char *node_name(struct moka__build *b, const struct moka_node *n)
 {
 	const char *s = n->kind == MOKA_NODE_STRING || n->kind == MOKA_NODE_NAME
-				? moka_arena_strndup(&b->n->arena, n->u.s.p, n->u.s.n) : "";
+				? moka_arena_strndup(&b->n->arena, n->u.s.p, n->u.s.n)
+				: "";
 
 	if (!s)
 		b->no_memory = true;
@@ -21,7 +22,8 @@ static const char *node_name(struct moka__build *b, const struct moka_node *n)
 
 static bool node_is(const struct moka_node *n, const char *s)
 {
-	return (n->kind == MOKA_NODE_STRING || n->kind == MOKA_NODE_NAME) && n->u.s.n == strlen(s) && !memcmp(n->u.s.p, s, n->u.s.n);
+	return (n->kind == MOKA_NODE_STRING || n->kind == MOKA_NODE_NAME) && n->u.s.n == strlen(s) &&
+	       !memcmp(n->u.s.p, s, n->u.s.n);
 }
 
 bool moka__is_source(const struct moka_msg *layer)
@@ -92,25 +94,28 @@ static bool depends_on(struct moka__build *b, int from, int target)
 	return false;
 }
 
-static void say_made_later(struct moka__build *b, const struct moka_net_layer *nl, struct moka_loc loc, const char *name, int self, int maker)
+static void say_made_later(struct moka__build *b, const struct moka_net_layer *nl, struct moka_loc loc,
+			   const char *name, int self, int maker)
 {
 	const struct moka_model_layer *ml = &b->m->layers[maker];
 	char line[32];
 
 	moka__at_line(ml->loc, line, sizeof(line));
 	if (maker == self) {
-		moka__say(b, MOKA_ERROR, "cycle", loc, nl->l.name, nl->type_name, "bottom '%.200s' is what the layer itself makes", name);
+		moka__say(b, MOKA_ERROR, "cycle", loc, nl->l.name, nl->type_name,
+			  "bottom '%.200s' is what the layer itself makes", name);
 		return;
 	}
 	if (b->advice++ < MOKA__MAX_ADVICE && depends_on(b, maker, self)) {
-		moka__say(b, MOKA_ERROR, "cycle", loc, nl->l.name, nl->type_name,
-			  "bottom '%.200s' is made by layer '%.200s'%s, which itself needs what this layer makes: a cycle", name, ml->name,
-			  line);
+		moka__say(
+			b, MOKA_ERROR, "cycle", loc, nl->l.name, nl->type_name,
+			"bottom '%.200s' is made by layer '%.200s'%s, which itself needs what this layer makes: a cycle",
+			name, ml->name, line);
 		moka_find_hint(b->f, "a net has no way back; one of the two must take something else");
 		return;
 	}
-	moka__say(b, MOKA_ERROR, "made-later", loc, nl->l.name, nl->type_name, "bottom '%.200s' is made only later, by layer '%.200s'%s", name,
-		  ml->name, line);
+	moka__say(b, MOKA_ERROR, "made-later", loc, nl->l.name, nl->type_name,
+		  "bottom '%.200s' is made only later, by layer '%.200s'%s", name, ml->name, line);
 	moka_find_hint(b->f, "layers run in the order of the file: move '%.200s' before this layer", ml->name);
 }
 
@@ -129,10 +134,12 @@ static const char *why_absent(struct moka__build *b, const char *name, char *buf
 		return buf;
 	s.phase = s.phase == MOKA_TRAIN ? MOKA_TEST : MOKA_TRAIN;
 	if (moka__included(b->m->layers[other].msg, &s))
-		snprintf(buf, size, ": it exists only in phase %s, made by layer '%.200s'%s", s.phase == MOKA_TRAIN ? "TRAIN" : "TEST",
-			 b->m->layers[other].name, moka__at_line(b->m->layers[other].loc, line, sizeof(line)));
+		snprintf(buf, size, ": it exists only in phase %s, made by layer '%.200s'%s",
+			 s.phase == MOKA_TRAIN ? "TRAIN" : "TEST", b->m->layers[other].name,
+			 moka__at_line(b->m->layers[other].loc, line, sizeof(line)));
 	else
-		snprintf(buf, size, ": layer '%.200s'%s makes it, but its include and exclude rules leave it out (level, stage)",
+		snprintf(buf, size,
+			 ": layer '%.200s'%s makes it, but its include and exclude rules leave it out (level, stage)",
 			 b->m->layers[other].name, moka__at_line(b->m->layers[other].loc, line, sizeof(line)));
 	return buf;
 }
@@ -145,13 +152,19 @@ static void say_missing(struct moka__build *b, const struct moka_net_layer *nl, 
 	why_absent(b, name, why, sizeof(why));
 	if (!why[0] && b->advice++ < MOKA__MAX_ADVICE)
 		near = moka_net_nearest_blob(b->n, name);
-	moka__say(b, MOKA_ERROR, "missing-bottom", loc, nl->l.name, nl->type_name, "bottom '%.200s' is made by no layer before it%s", name, why);
+	moka__say(b, MOKA_ERROR, "missing-bottom", loc, nl->l.name, nl->type_name,
+		  "bottom '%.200s' is made by no layer before it%s", name, why);
 	if (near)
 		moka_find_hint(b->f, "did you mean '%s'?", near);
 	else if (!why[0])
-		moka_find_hint(b->f, "declare it with an Input layer, or give its shape from outside (--input %.200s=1x3x224x224)", name);
+		moka_find_hint(
+			b->f,
+			"declare it with an Input layer, or give its shape from outside (--input %.200s=1x3x224x224)",
+			name);
 	else
-		moka_find_hint(b->f, "give the phase that has it, or let this layer exist only there (include { phase: ... })");
+		moka_find_hint(
+			b->f,
+			"give the phase that has it, or let this layer exist only there (include { phase: ... })");
 }
 
 /* ---- blobs --------------------------------------------------------------------------------------------- */
@@ -167,14 +180,20 @@ static int add_blob(struct moka__build *b, const char *name, struct moka_loc loc
 	}
 	int i = n->n_blobs++;
 
-	n->blobs[i] = (struct moka_blob){ .name = name, .shape.n = -1, .producer = producer, .producer_top = top,
-					  .declared = producer >= 0, .is_input = producer < 0, .loc = loc };
+	n->blobs[i] = (struct moka_blob){ .name = name,
+					  .shape.n = -1,
+					  .producer = producer,
+					  .producer_top = top,
+					  .declared = producer >= 0,
+					  .is_input = producer < 0,
+					  .loc = loc };
 	if (named)
 		moka__put(b, &b->current, name, i);
 	return i;
 }
 
-static int missing_bottom(struct moka__build *b, struct moka_net_layer *nl, int self, const char *name, struct moka_loc loc)
+static int missing_bottom(struct moka__build *b, struct moka_net_layer *nl, int self, const char *name,
+			  struct moka_loc loc)
 {
 	const struct moka_shape *given = moka__given(b, name);
 	int maker = moka__index(&b->makers, name);
@@ -235,7 +254,8 @@ static bool would_spoil(const struct moka__build *b, const struct moka_net_layer
 {
 	const uint32_t held = b->o->backward ? b->held[blob] : 0;
 
-	return (held & MOKA_READS_TOP) || ((held & MOKA_READS_SIGN) && nl->l.type && !(nl->l.type->flags & MOKA_KEEPS_SIGN));
+	return (held & MOKA_READS_TOP) ||
+	       ((held & MOKA_READS_SIGN) && nl->l.type && !(nl->l.type->flags & MOKA_KEEPS_SIGN));
 }
 
 static void hold(struct moka__build *b, const struct moka_net_layer *nl, int top)
@@ -261,22 +281,29 @@ static bool can_alias(struct moka__build *b, const struct moka_net_layer *nl, in
 			return false;
 	if (!nl->l.type)
 		return true;
-	return i == 0 && (nl->l.type->flags & MOKA_INPLACE) && moka_shape_equal(&nl->l.top[i].shape, &n->blobs[blob].shape);
+	return i == 0 && (nl->l.type->flags & MOKA_INPLACE) &&
+	       moka_shape_equal(&nl->l.top[i].shape, &n->blobs[blob].shape);
 }
 
-static void say_second_version(struct moka__build *b, const struct moka_net_layer *nl, int blob, const char *name, struct moka_loc loc)
+static void say_second_version(struct moka__build *b, const struct moka_net_layer *nl, int blob, const char *name,
+			       struct moka_loc loc)
 {
 	if (b->readers[blob])
-		moka__say(b, MOKA_NOTE, "in-place-after-use", loc, nl->l.name, nl->type_name,
-			  "works in place on '%.200s', whose values another layer has taken already; here it gets memory of its own (BVLC "
-			  "Caffe refuses the net)", name);
+		moka__say(
+			b, MOKA_NOTE, "in-place-after-use", loc, nl->l.name, nl->type_name,
+			"works in place on '%.200s', whose values another layer has taken already; here it gets memory of its own (BVLC "
+			"Caffe refuses the net)",
+			name);
 	else if (would_spoil(b, nl, blob))
-		moka__say(b, MOKA_NOTE, "in-place-before-gradient", loc, nl->l.name, nl->type_name,
-			  "works in place on '%.200s', whose values the gradient of the layer before needs; here it gets memory of its own "
-			  "(in BVLC Caffe that gradient is wrong)", name);
+		moka__say(
+			b, MOKA_NOTE, "in-place-before-gradient", loc, nl->l.name, nl->type_name,
+			"works in place on '%.200s', whose values the gradient of the layer before needs; here it gets memory of its own "
+			"(in BVLC Caffe that gradient is wrong)",
+			name);
 }
 
-static void say_duplicate(struct moka__build *b, const struct moka_net_layer *nl, int old, const char *name, struct moka_loc loc)
+static void say_duplicate(struct moka__build *b, const struct moka_net_layer *nl, int old, const char *name,
+			  struct moka_loc loc)
 {
 	const struct moka_blob *x = &b->n->blobs[old];
 	char line[32];
@@ -287,8 +314,11 @@ static void say_duplicate(struct moka__build *b, const struct moka_net_layer *nl
 			  "makes '%.200s', which is an input of the net (used%s)", name, line);
 	else
 		moka__say(b, MOKA_ERROR, "duplicate-top", loc, nl->l.name, nl->type_name,
-			  "makes '%.200s', which layer '%.200s'%s makes already", name, b->n->layers[x->producer].l.name, line);
-	moka_find_hint(b->f, "two layers can't make one blob, unless the second has it as its bottom at the same position (in place): rename one");
+			  "makes '%.200s', which layer '%.200s'%s makes already", name,
+			  b->n->layers[x->producer].l.name, line);
+	moka_find_hint(
+		b->f,
+		"two layers can't make one blob, unless the second has it as its bottom at the same position (in place): rename one");
 }
 
 static void wire_top(struct moka__build *b, int layer, int i, const char *name, struct moka_loc loc)
@@ -368,7 +398,8 @@ static int missing_label(struct moka__build *b, int model_layer, const struct mo
 		*node = n;
 		int maker = moka__index(&b->makers, *name);
 
-		if (is_label(t, i) && moka__index(&b->current, *name) < 0 && !moka__given(b, *name) && maker < model_layer)
+		if (is_label(t, i) && moka__index(&b->current, *name) < 0 && !moka__given(b, *name) &&
+		    maker < model_layer)
 			return i;
 	}
 	*name = NULL;
@@ -384,19 +415,23 @@ bool moka__wire_drop(struct moka__build *b, int model_layer)
 	const char *name;
 	char why[600];
 
-	if (!t || !judges(t) || !(b->declares_inputs || b->o->for_run) || missing_label(b, model_layer, t, &name, &node) < 0)
+	if (!t || !judges(t) || !(b->declares_inputs || b->o->for_run) ||
+	    missing_label(b, model_layer, t, &name, &node) < 0)
 		return false;
 	why[0] = 0;
 	if (name)
 		moka__say(b, MOKA_WARNING, "loss-without-label", moka_value_loc(ml->msg, node), ml->name, ml->type,
-			  "is left out, because its bottom '%.200s' is made by no layer%s", name, why_absent(b, name, why, sizeof(why)));
+			  "is left out, because its bottom '%.200s' is made by no layer%s", name,
+			  why_absent(b, name, why, sizeof(why)));
 	else
-		moka__say(b, MOKA_WARNING, "loss-without-label", ml->loc, ml->name, ml->type, "is left out, because it is given no label");
+		moka__say(b, MOKA_WARNING, "loss-without-label", ml->loc, ml->name, ml->type,
+			  "is left out, because it is given no label");
 	if (why[0])
 		moka_find_hint(b->f, "choose the phase, level and stages that have the label");
 	else
-		moka_find_hint(b->f, "a net to be deployed has no labels: delete the layer, or let it exist only in training "
-				     "(include { phase: TRAIN })");
+		moka_find_hint(b->f,
+			       "a net to be deployed has no labels: delete the layer, or let it exist only in training "
+			       "(include { phase: TRAIN })");
 	index_tops(b, model_layer, &b->dropped);
 	return true;
 }
@@ -455,7 +490,8 @@ static bool is_output(const struct moka_net *n, int blob)
 {
 	const struct moka_blob *x = &n->blobs[blob];
 
-	if (x->producer >= 0 && n->layers[x->producer].l.n_top > moka_count(n->layers[x->producer].l.msg, "top") && !x->n_consumers)
+	if (x->producer >= 0 && n->layers[x->producer].l.n_top > moka_count(n->layers[x->producer].l.msg, "top") &&
+	    !x->n_consumers)
 		return false;
 	for (int i = 0; i < x->n_consumers; i++)
 		if (!works_in_place(n, x->consumers[i], blob))
@@ -465,8 +501,8 @@ static bool is_output(const struct moka_net *n, int blob)
 
 static void say_unused_input(struct moka__build *b, const struct moka_blob *x)
 {
-	moka__say(b, MOKA_WARNING, "unused-input", x->loc, b->n->layers[x->producer].l.name, b->n->layers[x->producer].type_name,
-		  "no layer takes the input '%.200s'", x->name);
+	moka__say(b, MOKA_WARNING, "unused-input", x->loc, b->n->layers[x->producer].l.name,
+		  b->n->layers[x->producer].type_name, "no layer takes the input '%.200s'", x->name);
 }
 
 void moka__wire_finish(struct moka__build *b)

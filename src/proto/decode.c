@@ -111,7 +111,8 @@ static size_t count_values(const struct moka_msg *m, const struct moka_field *f)
 	return n;
 }
 
-static bool store_list(struct moka_arena *a, struct moka_list *list, const struct moka_msg *m, const struct moka_field *f)
+static bool store_list(struct moka_arena *a, struct moka_list *list, const struct moka_msg *m,
+		       const struct moka_field *f)
 {
 	size_t size = value_size(f->kind);
 	unsigned char *v;

@@ -74,8 +74,13 @@ static const struct moka_field *make_param(struct moka__lookup *l, size_t i, boo
 	if (!f)
 		return NULL;
 	*f = (struct moka_field){
-		.name = sl->param_name, .number = v1 ? sl->v1_param_number : sl->param_number, .kind = MOKA_MESSAGE,
-		.label = MOKA_OPTIONAL, .offset = MOKA_NOWHERE, .message = sl->message, .fork = sl->fork,
+		.name = sl->param_name,
+		.number = v1 ? sl->v1_param_number : sl->param_number,
+		.kind = MOKA_MESSAGE,
+		.label = MOKA_OPTIONAL,
+		.offset = MOKA_NOWHERE,
+		.message = sl->message,
+		.fork = sl->fork,
 	};
 	l->made[2 * i + v1] = f;
 	return f;
@@ -97,7 +102,8 @@ static const struct moka_field *make_v1_type(struct moka__lookup *l, const struc
 	v[n++] = (struct moka_enum_value){ "NONE", 0 };
 	for (size_t i = 0; i < l->schema->n; i++)
 		if (l->schema->layers[i]->v1_type)
-			v[n++] = (struct moka_enum_value){ l->schema->layers[i]->v1_type, l->schema->layers[i]->v1_value };
+			v[n++] = (struct moka_enum_value){ l->schema->layers[i]->v1_type,
+							   l->schema->layers[i]->v1_value };
 	*f = *plain;
 	f->values = v;
 	l->v1_type = f;
@@ -114,8 +120,11 @@ static const struct moka_field *make_v0_hdf5(struct moka__lookup *l)
 		return l->v0_hdf5;
 	f = MOKA_NEW(l->arena, struct moka_field);
 	if (f)
-		*f = (struct moka_field){ .name = "hdf5_output_param", .number = V0_HDF5_OUTPUT_NUMBER, .kind = MOKA_MESSAGE,
-					  .offset = MOKA_NOWHERE, .message = sl->message };
+		*f = (struct moka_field){ .name = "hdf5_output_param",
+					  .number = V0_HDF5_OUTPUT_NUMBER,
+					  .kind = MOKA_MESSAGE,
+					  .offset = MOKA_NOWHERE,
+					  .message = sl->message };
 	l->v0_hdf5 = f;
 	return f;
 }
@@ -182,8 +191,8 @@ const struct moka_field *moka__lookup_number(struct moka__lookup *l, const struc
 	return chosen != SIZE_MAX ? make_param(l, chosen, v1) : NULL;
 }
 
-const struct moka_field *moka_field_by_name(struct moka_arena *a, const struct moka_schema *s, const struct moka_message *m,
-					    const char *layer_type, const char *name)
+const struct moka_field *moka_field_by_name(struct moka_arena *a, const struct moka_schema *s,
+					    const struct moka_message *m, const char *layer_type, const char *name)
 {
 	struct moka__lookup l;
 
@@ -191,8 +200,8 @@ const struct moka_field *moka_field_by_name(struct moka_arena *a, const struct m
 	return m ? moka__lookup_name(&l, m, layer_type, name) : NULL;
 }
 
-const struct moka_field *moka_field_by_number(struct moka_arena *a, const struct moka_schema *s, const struct moka_message *m,
-					      const char *layer_type, uint32_t number)
+const struct moka_field *moka_field_by_number(struct moka_arena *a, const struct moka_schema *s,
+					      const struct moka_message *m, const char *layer_type, uint32_t number)
 {
 	struct moka__lookup l;
 

@@ -89,7 +89,7 @@ struct moka__run_walk {
 	const uint8_t *end;
 };
 struct moka__run_walk moka__run_start(const struct moka_run *r, enum moka_kind kind);
-bool moka__run_int(struct moka__run_walk *w, int64_t *out);  /* false: at the end */
+bool moka__run_int(struct moka__run_walk *w, int64_t *out); /* false: at the end */
 bool moka__run_real(struct moka__run_walk *w, double *out);
 
 /* ---- number.c: numbers as text, whatever the locale ------------------------------------------------ */
@@ -107,11 +107,11 @@ void moka__double_print(double v, char *buf);
 enum moka__token_kind {
 	MOKA__T_END,
 	MOKA__T_NAME,
-	MOKA__T_INT,    /* 12, 0x1f, 017 */
-	MOKA__T_REAL,   /* 1. .5 1e-3 2f */
+	MOKA__T_INT,	/* 12, 0x1f, 017 */
+	MOKA__T_REAL,	/* 1. .5 1e-3 2f */
 	MOKA__T_STRING, /* with its quotes */
 	MOKA__T_SYMBOL, /* one of { } < > [ ] : ; , - . / */
-	MOKA__T_BAD,    /* anything else; the finding is made */
+	MOKA__T_BAD,	/* anything else; the finding is made */
 };
 struct moka__token {
 	enum moka__token_kind kind;
@@ -144,10 +144,10 @@ size_t moka__lex_unquote(const struct moka__lexer *x, const struct moka__token *
 struct moka__unknown {
 	const struct moka_message *message;
 	const struct moka_message *outer; /* that holds it; NULL at the root */
-	const char *layer_type;           /* of the layer that it is, or is within; NULL */
+	const char *layer_type;		  /* of the layer that it is, or is within; NULL */
 	const struct moka_schema *schema;
 	const char *name;
-	bool group;                       /* its value is { ... } */
+	bool group; /* its value is { ... } */
 };
 /* Which fork has the field; NULL: none that is known. */
 const char *moka__unknown_fork(const struct moka__unknown *u);

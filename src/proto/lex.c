@@ -41,7 +41,6 @@ struct moka_loc moka__lex_loc(const struct moka__lexer *x)
 	return (struct moka_loc){ x->text, x->now.line, x->now.column };
 }
 
-
 static void new_line(struct moka__lexer *x, const char *newline)
 {
 	x->line++;
@@ -149,7 +148,8 @@ static void scan_string(struct moka__lexer *x)
 	if (stop && (!newline || is_meant(stop, x->end))) {
 		if (newline) {
 			x->open_strings++;
-			moka_find(x->f, MOKA_ERROR, "open-string", moka__lex_loc(x), "this string runs over the end of its line");
+			moka_find(x->f, MOKA_ERROR, "open-string", moka__lex_loc(x),
+				  "this string runs over the end of its line");
 			moka_find_hint(x->f, "write \\n for a line's end, or one string a line: \"one \" \"two\"");
 		}
 		for (const char *nl = newline; nl && nl < stop; nl = memchr(nl + 1, '\n', (size_t)(stop - nl - 1)))
@@ -170,15 +170,19 @@ static void scan_bad(struct moka__lexer *x)
 
 	x->now.kind = MOKA__T_BAD;
 	/* one finding for a run of such bytes: a binary, or a word in another script */
-	while (x->p < x->end && ((unsigned char)*x->p >= 0x80 || ((unsigned char)*x->p < 0x20 && !is_blank(*x->p)) || *x->p == 0x7f))
+	while (x->p < x->end &&
+	       ((unsigned char)*x->p >= 0x80 || ((unsigned char)*x->p < 0x20 && !is_blank(*x->p)) || *x->p == 0x7f))
 		x->p++;
 	if (x->p > start) {
 		moka_find(x->f, MOKA_ERROR, "bad-character", moka__lex_loc(x),
 			  c >= 0x80 ? "a character outside ASCII (byte 0x%02x) stands outside of quotes"
-				    : "a control character (byte 0x%02x) in the text", c);
-		moka_find_hint(x->f, c >= 0x80 ? "such characters may stand in strings and comments only; look for a typed space, "
-						 "quote or comma that only looks like one"
-					       : "is this a text file?");
+				    : "a control character (byte 0x%02x) in the text",
+			  c);
+		moka_find_hint(
+			x->f,
+			c >= 0x80 ? "such characters may stand in strings and comments only; look for a typed space, "
+				    "quote or comma that only looks like one"
+				  : "is this a text file?");
 		return;
 	}
 	x->p++;
@@ -199,7 +203,8 @@ static bool scan_conflict(struct moka__lexer *x)
 		n++;
 	if (n != 7 || (p + n < x->end && !is_blank(p[n])))
 		return false;
-	moka_find(x->f, MOKA_ERROR, "merge-conflict", moka__lex_loc(x), "this line is a merge-conflict marker of Git's");
+	moka_find(x->f, MOKA_ERROR, "merge-conflict", moka__lex_loc(x),
+		  "this line is a merge-conflict marker of Git's");
 	moka_find_hint(x->f, "decide for one of the two versions and delete the markers");
 	nl = memchr(p, '\n', (size_t)(x->end - p));
 	x->p = nl ? nl : x->end;
@@ -223,7 +228,8 @@ void moka__lex_next(struct moka__lexer *x)
 	if (is_digit(c) || (c == '.' && x->p + 1 < x->end && is_digit(x->p[1]))) {
 		scan_number(x);
 		if (x->p < x->end && is_name(*x->p)) {
-			moka_find(x->f, MOKA_ERROR, "syntax", (struct moka_loc){ x->text, t->line, t->column + (uint32_t)(x->p - t->p) },
+			moka_find(x->f, MOKA_ERROR, "syntax",
+				  (struct moka_loc){ x->text, t->line, t->column + (uint32_t)(x->p - t->p) },
 				  "a blank is needed between a number and a name");
 		}
 	} else if (is_name(c)) {
@@ -245,8 +251,12 @@ void moka__lex_start(struct moka__lexer *x, const struct moka_text *text, struct
 {
 	const char *data = text->data ? text->data : "";
 
-	*x = (struct moka__lexer){ .text = text, .f = f, .p = data, .end = data + (text->data ? text->size : 0),
-				   .line_start = data, .line = 1 };
+	*x = (struct moka__lexer){ .text = text,
+				   .f = f,
+				   .p = data,
+				   .end = data + (text->data ? text->size : 0),
+				   .line_start = data,
+				   .line = 1 };
 	if (x->end - x->p >= 3 && !memcmp(x->p, "\xef\xbb\xbf", 3))
 		x->p += 3;
 	moka__lex_next(x);
@@ -396,7 +406,8 @@ size_t moka__lex_unquote(const struct moka__lexer *x, const struct moka__token *
 	while (p < end) {
 		if (*p != '\\' || p + 1 == end) {
 			if (!*p)
-				moka_find(x->f, MOKA_ERROR, "bad-character", within(x, t, p), "a zero byte in a string");
+				moka_find(x->f, MOKA_ERROR, "bad-character", within(x, t, p),
+					  "a zero byte in a string");
 			out[n++] = *p++;
 			continue;
 		}

@@ -141,7 +141,8 @@ static bool looks_like_message(const uint8_t *p, size_t n, int depth)
 	int wire;
 
 	while (p < end)
-		if (!moka__tag_read(&p, end, &number, &wire) || !moka__wire_skip(&p, end, number, wire, depth, NULL, NULL))
+		if (!moka__tag_read(&p, end, &number, &wire) ||
+		    !moka__wire_skip(&p, end, number, wire, depth, NULL, NULL))
 			return false;
 	return true;
 }

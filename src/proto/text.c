@@ -24,7 +24,7 @@ struct seen {
 struct level {
 	const struct level *up;
 	struct moka_msg *m;
-	char closer;         /* '}' or '>'; 0 for the file */
+	char closer; /* '}' or '>'; 0 for the file */
 	struct moka_loc open;
 	const char *layer_type;
 	struct seen *seen;
@@ -81,7 +81,8 @@ static void tell_tally(struct moka__text_parser *p)
 {
 	for (const struct moka__tally *t = p->tally; t; t = t->next) {
 		if (t->count > 1)
-			moka_find(p->f, t->severity, t->code, t->loc, "%s (%zu times in this text)", t->message, t->count);
+			moka_find(p->f, t->severity, t->code, t->loc, "%s (%zu times in this text)", t->message,
+				  t->count);
 		else
 			moka_find(p->f, t->severity, t->code, t->loc, "%s", t->message);
 		if (t->hint)
@@ -146,7 +147,8 @@ static void count_syntax(struct moka__text_parser *p)
 {
 	if (++p->syntax_errors < MOST_SYNTAX || p->stop)
 		return;
-	moka_find(p->f, MOKA_ERROR, "given-up", moka__lex_loc(&p->x), "too many mistakes; the rest of the text is not read");
+	moka_find(p->f, MOKA_ERROR, "given-up", moka__lex_loc(&p->x),
+		  "too many mistakes; the rest of the text is not read");
 	moka_find_hint(p->f, "is this a prototxt file?");
 	p->stop = true;
 }
@@ -205,8 +207,9 @@ static enum moka__token_kind find_type(const struct moka__text_parser *p, struct
  * `layer` wants type: "Convolution", `layers` wants type: CONVOLUTION. Who mixes them up gets an error, and the layer is
  * read as the kind that its type is of. Sets *layer_type.
  */
-static const struct moka_field *settle_layer(struct moka__text_parser *p, struct level *l, const struct moka_field *field,
-					     struct moka_loc loc, const char **layer_type)
+static const struct moka_field *settle_layer(struct moka__text_parser *p, struct level *l,
+					     const struct moka_field *field, struct moka_loc loc,
+					     const char **layer_type)
 {
 	bool v1 = field->message == &moka_v1_layer_message;
 	const struct moka_schema_layer *sl = NULL;
@@ -222,7 +225,8 @@ static const struct moka_field *settle_layer(struct moka__text_parser *p, struct
 				 v1 ? "call it 'layer'; it is read as that"
 				    : "write type: \"Convolution\" and so on, or call it 'layers'; it is read as that",
 				 "'%s' wants its type %s", field->name,
-				 v1 ? "as a bare name in capitals (the old syntax), not in quotes" : "in quotes, not as a bare name");
+				 v1 ? "as a bare name in capitals (the old syntax), not in quotes"
+				    : "in quotes, not as a bare name");
 		field = moka__lookup_name(&p->lookup, l->m->type, NULL, other);
 		v1 = !v1;
 	}
@@ -245,7 +249,8 @@ static struct moka_node *new_node(struct moka__text_parser *p, const struct leve
 	struct moka_node *n;
 
 	if (++p->nodes > MOKA__MAX_NODES && !p->stop) {
-		moka_find(p->f, MOKA_ERROR, "too-many-fields", loc, "more than %zu fields; no net is like that", MOKA__MAX_NODES);
+		moka_find(p->f, MOKA_ERROR, "too-many-fields", loc, "more than %zu fields; no net is like that",
+			  MOKA__MAX_NODES);
 		p->stop = true;
 		p->status = MOKA_ERR_LIMIT;
 	}
@@ -272,7 +277,8 @@ static void check_required(struct moka__text_parser *p, const struct level *l)
 		while (s && s->number != f->number)
 			s = s->next;
 		if (!s)
-			moka_find(p->f, MOKA_ERROR, "missing-required", moka_msg_loc(l->m), "%s needs '%s'", l->m->type->name, f->name);
+			moka_find(p->f, MOKA_ERROR, "missing-required", moka_msg_loc(l->m), "%s needs '%s'",
+				  l->m->type->name, f->name);
 	}
 }
 
@@ -285,7 +291,8 @@ static void parse_group(struct moka__text_parser *p, struct level *l, const stru
 	struct moka_node *n;
 
 	if (in.depth > MOKA_MAX_NESTING) {
-		moka_find(p->f, MOKA_ERROR, "too-deep", loc, "braces within braces, more than %d deep", MOKA_MAX_NESTING);
+		moka_find(p->f, MOKA_ERROR, "too-deep", loc, "braces within braces, more than %d deep",
+			  MOKA_MAX_NESTING);
 		moka_find_hint(p->f, "what is deeper is not read; no message of Caffe's nests like that");
 		skip_group(p);
 		return;
@@ -366,7 +373,8 @@ static void parse_value(struct moka__text_parser *p, struct level *l, const stru
 
 	if (no_value_here(p)) {
 		char shown[80];
-		moka_find(p->f, MOKA_ERROR, "missing-value", loc, "'%s' has no value; %s follows", name, moka__lex_show(&p->x, shown));
+		moka_find(p->f, MOKA_ERROR, "missing-value", loc, "'%s' has no value; %s follows", name,
+			  moka__lex_show(&p->x, shown));
 		return;
 	}
 	if (at_group(p) && (!field || field->kind == MOKA_MESSAGE)) {
@@ -407,19 +415,21 @@ static void parse_list(struct moka__text_parser *p, struct level *l, const struc
 			return;
 		if (accept(p, ','))
 			continue;
-		moka_find(p->f, MOKA_ERROR, "syntax", moka__lex_loc(&p->x), "expected ',' or ']' in the list of '%s', found %s", name,
-			  moka__lex_show(&p->x, shown));
+		moka_find(p->f, MOKA_ERROR, "syntax", moka__lex_loc(&p->x),
+			  "expected ',' or ']' in the list of '%s', found %s", name, moka__lex_show(&p->x, shown));
 		moka_find_hint(p->f, "the list was opened in line %u", (unsigned)open.line);
 		count_syntax(p);
 		/* a value that could not be read may have left the lexer where it was */
-		if (p->x.now.p == at || p->x.now.kind == MOKA__T_NAME || p->x.now.kind == MOKA__T_END || moka__lex_is(&p->x, '}'))
+		if (p->x.now.p == at || p->x.now.kind == MOKA__T_NAME || p->x.now.kind == MOKA__T_END ||
+		    moka__lex_is(&p->x, '}'))
 			return;
 	}
 }
 
 /* ---- fields ---------------------------------------------------------------------------------------------- */
 
-static void check_repeated(struct moka__text_parser *p, struct level *l, const struct moka_field *field, struct moka_loc loc)
+static void check_repeated(struct moka__text_parser *p, struct level *l, const struct moka_field *field,
+			   struct moka_loc loc)
 {
 	struct seen *s = l->seen;
 
@@ -427,7 +437,8 @@ static void check_repeated(struct moka__text_parser *p, struct level *l, const s
 		s = s->next;
 	if (s) {
 		moka_find(p->f, MOKA_ERROR, "repeated-singular", loc, "'%s' is given twice", field->name);
-		moka_find_hint(p->f, "it was given in line %u already; Caffe refuses that, the later one is taken here", (unsigned)s->line);
+		moka_find_hint(p->f, "it was given in line %u already; Caffe refuses that, the later one is taken here",
+			       (unsigned)s->line);
 		return;
 	}
 	s = MOKA_NEW(p->arena, struct seen);
@@ -453,7 +464,8 @@ static const char *take_name(struct moka__text_parser *p, char *buf, size_t size
 	do {
 		n += (size_t)snprintf(buf + n, size - n, "%.*s", (int)MOKA_MIN(p->x.now.n, 60), p->x.now.p);
 		moka__lex_next(&p->x);
-	} while (n + 64 < size && (p->x.now.kind == MOKA__T_NAME || moka__lex_is(&p->x, '.') || moka__lex_is(&p->x, '/')));
+	} while (n + 64 < size &&
+		 (p->x.now.kind == MOKA__T_NAME || moka__lex_is(&p->x, '.') || moka__lex_is(&p->x, '/')));
 	if (!moka__lex_is(&p->x, ']'))
 		return NULL;
 	snprintf(buf + n, size - n, "]");
@@ -464,19 +476,25 @@ static const char *take_name(struct moka__text_parser *p, char *buf, size_t size
 static void complain_unknown(struct moka__text_parser *p, const struct level *l, const char *name, struct moka_loc loc)
 {
 	struct moka__unknown u = {
-		.message = l->m->type, .outer = l->up ? l->up->m->type : NULL, .layer_type = l->layer_type,
-		.schema = p->lookup.schema, .name = name,
-		.group = at_group(p) || (moka__lex_is(&p->x, ':') && (moka__lex_peek(&p->x) == '{' || moka__lex_peek(&p->x) == '<')),
+		.message = l->m->type,
+		.outer = l->up ? l->up->m->type : NULL,
+		.layer_type = l->layer_type,
+		.schema = p->lookup.schema,
+		.name = name,
+		.group = at_group(p) ||
+			 (moka__lex_is(&p->x, ':') && (moka__lex_peek(&p->x) == '{' || moka__lex_peek(&p->x) == '<')),
 	};
 
 	const char *fork = moka__unknown_fork(&u);
 
 	if (l->as)
-		moka__text_tally(p, MOKA_WARNING, "unknown-field", loc, "write layer { ... } in place of layers { ... }",
+		moka__text_tally(p, MOKA_WARNING, "unknown-field", loc,
+				 "write layer { ... } in place of layers { ... }",
 				 "'%s' came after the old syntax of layers; it is taken as in the current one", name);
 	else if (fork)
 		moka__text_tally(p, MOKA_WARNING, "unknown-field", loc, "it is kept, and has no effect here",
-				 "%s has no field '%s' in BVLC Caffe; it is known from %s", moka__message_text(u.message), name, fork);
+				 "%s has no field '%s' in BVLC Caffe; it is known from %s",
+				 moka__message_text(u.message), name, fork);
 	else
 		moka__unknown_field(p->f, loc, &u);
 }
@@ -502,8 +520,8 @@ static void parse_field(struct moka__text_parser *p, struct level *l)
 	if (l->m->type)
 		field = moka__lookup_name(&p->lookup, l->m->type, l->layer_type, name);
 	if (!field && !value_follows(p)) {
-		moka_find(p->f, MOKA_ERROR, "syntax", moka__lex_loc(&p->x), "expected ':' or '{' after '%s', found %s", name,
-			  moka__lex_show(&p->x, shown));
+		moka_find(p->f, MOKA_ERROR, "syntax", moka__lex_loc(&p->x), "expected ':' or '{' after '%s', found %s",
+			  name, moka__lex_show(&p->x, shown));
 		count_syntax(p);
 		if (p->x.now.line == loc.line)
 			leave_line(p);
@@ -517,7 +535,8 @@ static void parse_field(struct moka__text_parser *p, struct level *l)
 		}
 		l->as = NULL;
 		if (l->m->type == &moka_v1_layer_message) {
-			const struct moka_field *now = moka__lookup_name(&p->lookup, &moka_layer_message, l->layer_type, name);
+			const struct moka_field *now =
+				moka__lookup_name(&p->lookup, &moka_layer_message, l->layer_type, name);
 			l->as = now ? now->message : NULL;
 		}
 		if (l->m->type)
@@ -555,8 +574,9 @@ static bool parse_closer(struct moka__text_parser *p, const struct level *l)
 		return false;
 	}
 	if (c != l->closer) {
-		moka_find(p->f, MOKA_ERROR, "wrong-brace", moka__lex_loc(&p->x), "'%c' where '%c' should close line %u's '%c'", c, l->closer,
-			  (unsigned)l->open.line, l->closer == '}' ? '{' : '<');
+		moka_find(p->f, MOKA_ERROR, "wrong-brace", moka__lex_loc(&p->x),
+			  "'%c' where '%c' should close line %u's '%c'", c, l->closer, (unsigned)l->open.line,
+			  l->closer == '}' ? '{' : '<');
 		count_syntax(p);
 	}
 	moka__lex_next(&p->x);
@@ -569,8 +589,11 @@ static void parse_level(struct moka__text_parser *p, struct level *l)
 		const struct moka__token *t = &p->x.now;
 		if (t->kind == MOKA__T_END) {
 			if (l->closer) {
-				moka_find(p->f, MOKA_ERROR, "open-brace", l->open, "this '%c' is never closed", l->closer == '}' ? '{' : '<');
-				moka_find_hint(p->f, "the text ends in line %u; a '%c' is missing, or the end of the file", (unsigned)t->line, l->closer);
+				moka_find(p->f, MOKA_ERROR, "open-brace", l->open, "this '%c' is never closed",
+					  l->closer == '}' ? '{' : '<');
+				moka_find_hint(p->f,
+					       "the text ends in line %u; a '%c' is missing, or the end of the file",
+					       (unsigned)t->line, l->closer);
 				count_syntax(p);
 			}
 			return;

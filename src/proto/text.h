@@ -27,7 +27,7 @@ struct moka__text_parser {
 	unsigned syntax_errors;
 	struct moka__tally *tally;
 	unsigned n_tally;
-	bool stop;                /* nothing more can be understood, or no memory */
+	bool stop; /* nothing more can be understood, or no memory */
 	enum moka_status status;
 };
 

@@ -12,16 +12,25 @@
 
 static const char *kind_text(enum moka_kind kind)
 {
-	static const char *const words[] = { "a whole number", "a whole number", "a whole number of at least 0",
-					     "a whole number of at least 0", "true or false", "one of its names", "a number",
-					     "a number", "text in quotes", "text in quotes", "{ ... }" };
+	static const char *const words[] = { "a whole number",
+					     "a whole number",
+					     "a whole number of at least 0",
+					     "a whole number of at least 0",
+					     "true or false",
+					     "one of its names",
+					     "a number",
+					     "a number",
+					     "text in quotes",
+					     "text in quotes",
+					     "{ ... }" };
 	return words[kind];
 }
 
 /* One finding for a value of the wrong kind. */
 static void refuse(struct moka__text_parser *p, const struct moka_field *field, struct moka_loc loc, const char *shown)
 {
-	moka_find(p->f, MOKA_ERROR, "wrong-kind", loc, "'%s' takes %s, not %s", field->name, kind_text(field->kind), shown);
+	moka_find(p->f, MOKA_ERROR, "wrong-kind", loc, "'%s' takes %s, not %s", field->name, kind_text(field->kind),
+		  shown);
 }
 
 /* ---- whole numbers -------------------------------------------------------------------------------- */
@@ -53,13 +62,16 @@ static bool read_digits(const struct moka__token *t, uint64_t *out, bool *octal)
 static void range_of(enum moka_kind kind, int64_t *low, uint64_t *high)
 {
 	*low = kind == MOKA_INT64 ? INT64_MIN : kind == MOKA_INT32 || kind == MOKA_ENUM ? INT32_MIN : 0;
-	*high = kind == MOKA_INT64 ? INT64_MAX : kind == MOKA_UINT64 ? UINT64_MAX : kind == MOKA_UINT32 ? UINT32_MAX
-		: kind == MOKA_BOOL ? 1 : INT32_MAX;
+	*high = kind == MOKA_INT64    ? INT64_MAX
+		: kind == MOKA_UINT64 ? UINT64_MAX
+		: kind == MOKA_UINT32 ? UINT32_MAX
+		: kind == MOKA_BOOL   ? 1
+				      : INT32_MAX;
 }
 
 /* Puts sign and magnitude into n where they fit the field. */
-static bool take_integer(struct moka__text_parser *p, const struct moka_field *field, struct moka_loc loc, bool negative,
-			 uint64_t v, struct moka_node *n)
+static bool take_integer(struct moka__text_parser *p, const struct moka_field *field, struct moka_loc loc,
+			 bool negative, uint64_t v, struct moka_node *n)
 {
 	uint64_t high;
 	int64_t low;
@@ -76,8 +88,8 @@ static bool take_integer(struct moka__text_parser *p, const struct moka_field *f
 }
 
 /* A number with a point (or in quotes) where a whole one belongs: said, and used where it is whole. */
-static bool take_rounded(struct moka__text_parser *p, const struct moka_field *field, struct moka_loc loc, bool negative,
-			 double v, struct moka_node *n)
+static bool take_rounded(struct moka__text_parser *p, const struct moka_field *field, struct moka_loc loc,
+			 bool negative, double v, struct moka_node *n)
 {
 	if (v != floor(v) || !(v < 9e18))
 		return false;
@@ -85,8 +97,8 @@ static bool take_rounded(struct moka__text_parser *p, const struct moka_field *f
 	return take_integer(p, field, loc, negative, (uint64_t)v, n);
 }
 
-static bool integer_value(struct moka__text_parser *p, const struct moka_field *field, struct moka_loc loc, bool negative,
-			  struct moka_node *n)
+static bool integer_value(struct moka__text_parser *p, const struct moka_field *field, struct moka_loc loc,
+			  bool negative, struct moka_node *n)
 {
 	const struct moka__token t = p->x.now;
 	char shown[80];
@@ -97,11 +109,13 @@ static bool integer_value(struct moka__text_parser *p, const struct moka_field *
 	if (t.kind == MOKA__T_INT) {
 		moka__lex_next(&p->x);
 		if (!read_digits(&t, &v, &octal)) {
-			moka_find(p->f, MOKA_ERROR, "out-of-range", loc, "'%s': %s is too large for any field", field->name, shown);
+			moka_find(p->f, MOKA_ERROR, "out-of-range", loc, "'%s': %s is too large for any field",
+				  field->name, shown);
 			return false;
 		}
 		if (octal) {
-			moka_find(p->f, MOKA_ERROR, "octal", loc, "a leading 0 means octal, and %s has a digit over 7", shown);
+			moka_find(p->f, MOKA_ERROR, "octal", loc, "a leading 0 means octal, and %s has a digit over 7",
+				  shown);
 			moka_find_hint(p->f, "write %llu", (unsigned long long)v);
 		}
 		return take_integer(p, field, loc, negative, v, n);
@@ -154,8 +168,8 @@ static bool real_value(struct moka__text_parser *p, const struct moka_field *fie
 
 	moka__lex_show(&p->x, shown);
 	if (t.kind == MOKA__T_INT && t.n > 1 && t.p[0] == '0') {
-		moka_find(p->f, MOKA_ERROR, "octal", loc, "'%s': %s reads as octal or hex; a number with a fraction is decimal",
-			  field->name, shown);
+		moka_find(p->f, MOKA_ERROR, "octal", loc,
+			  "'%s': %s reads as octal or hex; a number with a fraction is decimal", field->name, shown);
 		moka_find_hint(p->f, "leave the leading 0 out");
 		v = moka__real_parse(t.p, t.n);
 	} else if (t.kind == MOKA__T_INT || t.kind == MOKA__T_REAL) {
@@ -184,8 +198,9 @@ static int truth(const char *s, size_t n, bool *exact)
 		int value;
 		bool exact;
 	} words[] = {
-		{ "true", 1, true }, { "True", 1, true }, { "t", 1, true }, { "false", 0, true }, { "False", 0, true }, { "f", 0, true },
-		{ "true", 1, false }, { "yes", 1, false }, { "on", 1, false }, { "false", 0, false }, { "no", 0, false }, { "off", 0, false },
+		{ "true", 1, true },  { "True", 1, true },   { "t", 1, true },	   { "false", 0, true },
+		{ "False", 0, true }, { "f", 0, true },	     { "true", 1, false }, { "yes", 1, false },
+		{ "on", 1, false },   { "false", 0, false }, { "no", 0, false },   { "off", 0, false },
 	};
 
 	for (size_t i = 0; i < MOKA_COUNT(words); i++) {
@@ -224,7 +239,8 @@ static bool bool_value(struct moka__text_parser *p, const struct moka_field *fie
 /* ---- enums -------------------------------------------------------------------------------------------------- */
 
 /* Hints at the nearest of the names, or lists them. */
-static const struct moka_enum_value *hint_names(struct moka__text_parser *p, const struct moka_field *field, const char *word)
+static const struct moka_enum_value *hint_names(struct moka__text_parser *p, const struct moka_field *field,
+						const char *word)
 {
 	struct moka_nearest near = { 0 };
 	char all[400];
@@ -259,11 +275,13 @@ static bool foreign_layer_type(struct moka__text_parser *p, struct moka_loc loc,
 		if (!moka_name_distance(word, s->layers[i]->type))
 			now = s->layers[i]->type;
 	if (now)
-		moka__text_tally(p, MOKA_WARNING, "unknown-v1-type", loc, "write layer { ... } in place of layers { ... }",
+		moka__text_tally(p, MOKA_WARNING, "unknown-v1-type", loc,
+				 "write layer { ... } in place of layers { ... }",
 				 "BVLC's old syntax has no layer type %s; taken for \"%s\"", word, now);
 	else
-		moka__text_tally(p, MOKA_WARNING, "unknown-v1-type", loc, NULL, "BVLC's old syntax has no layer type %s%s%s", word,
-				 fork ? "; it is known from " : "", fork ? fork : "");
+		moka__text_tally(p, MOKA_WARNING, "unknown-v1-type", loc, NULL,
+				 "BVLC's old syntax has no layer type %s%s%s", word, fork ? "; it is known from " : "",
+				 fork ? fork : "");
 	n->kind = MOKA_NODE_NAME;
 	n->u.s.p = now ? moka_arena_strdup(p->arena, now) : moka_arena_strdup(p->arena, word);
 	if (!n->u.s.p) {
@@ -276,18 +294,20 @@ static bool foreign_layer_type(struct moka__text_parser *p, struct moka_loc loc,
 
 static bool is_v1_type(const struct moka_field *field)
 {
-	return field->number == 5 && field->values && !strcmp(field->values[0].name, "NONE") && !strcmp(field->name, "type");
+	return field->number == 5 && field->values && !strcmp(field->values[0].name, "NONE") &&
+	       !strcmp(field->name, "type");
 }
 
-static bool enum_word(struct moka__text_parser *p, const struct moka_field *field, struct moka_loc loc, const char *word, bool quoted,
-		      struct moka_node *n)
+static bool enum_word(struct moka__text_parser *p, const struct moka_field *field, struct moka_loc loc,
+		      const char *word, bool quoted, struct moka_node *n)
 {
 	const struct moka_enum_value *v = moka__enum_by_name(field->values, word, strlen(word));
 
 	if (!v && !quoted && is_v1_type(field))
 		return foreign_layer_type(p, loc, word, n);
 	if (v && quoted) {
-		moka_find(p->f, MOKA_ERROR, "wrong-kind", loc, "'%s' takes a bare name, not one in quotes", field->name);
+		moka_find(p->f, MOKA_ERROR, "wrong-kind", loc, "'%s' takes a bare name, not one in quotes",
+			  field->name);
 		moka_find_hint(p->f, "write %s", v->name);
 	} else if (!v) {
 		/* which implementation a fork would have chosen means nothing here */
@@ -317,7 +337,8 @@ static bool enum_value(struct moka__text_parser *p, const struct moka_field *fie
 			return false;
 		if (moka__enum_by_value(field->values, n->u.i))
 			return true;
-		moka_find(p->f, MOKA_ERROR, "unknown-value", loc, "%lld is no value of '%s'", (long long)n->u.i, field->name);
+		moka_find(p->f, MOKA_ERROR, "unknown-value", loc, "%lld is no value of '%s'", (long long)n->u.i,
+			  field->name);
 		hint_names(p, field, "");
 		return false;
 	}
@@ -386,7 +407,8 @@ static struct moka__token take_bare(struct moka__text_parser *p)
 	return t;
 }
 
-static bool string_value(struct moka__text_parser *p, const struct moka_field *field, struct moka_loc loc, struct moka_node *n)
+static bool string_value(struct moka__text_parser *p, const struct moka_field *field, struct moka_loc loc,
+			 struct moka_node *n)
 {
 	struct moka__token t = p->x.now;
 	char shown[80];

@@ -197,7 +197,8 @@ const char *moka_get_string(const struct moka_msg *m, const char *name, const ch
 	const struct moka_field *f;
 
 	/* bytes of a binary end without a NUL */
-	if (n && (n->kind == MOKA_NODE_STRING || n->kind == MOKA_NODE_NAME) && !(n->field && n->field->kind == MOKA_BYTES))
+	if (n && (n->kind == MOKA_NODE_STRING || n->kind == MOKA_NODE_NAME) &&
+	    !(n->field && n->field->kind == MOKA_BYTES))
 		return n->u.s.p;
 	f = own_field(m, name);
 	return f && f->def_string ? f->def_string : otherwise;
@@ -264,8 +265,8 @@ struct moka_node *moka__append(struct moka_arena *a, struct moka_msg *m, const s
 }
 
 /* A new node for the field of that name. The name must be in the tables: asking for another is a mistake of the caller. */
-static struct moka_node *add_named(struct moka_arena *a, struct moka_msg *m, const struct moka_schema *s, const char *name,
-				   enum moka_node_kind kind)
+static struct moka_node *add_named(struct moka_arena *a, struct moka_msg *m, const struct moka_schema *s,
+				   const char *name, enum moka_node_kind kind)
 {
 	const struct moka_field *f = own_field(m, name);
 
@@ -274,7 +275,8 @@ static struct moka_node *add_named(struct moka_arena *a, struct moka_msg *m, con
 	return f ? moka__append(a, m, f, kind) : NULL;
 }
 
-struct moka_node *moka_add_int(struct moka_arena *a, struct moka_msg *m, const struct moka_schema *s, const char *name, int64_t v)
+struct moka_node *moka_add_int(struct moka_arena *a, struct moka_msg *m, const struct moka_schema *s, const char *name,
+			       int64_t v)
 {
 	struct moka_node *n = add_named(a, m, s, name, MOKA_NODE_INT);
 
@@ -287,7 +289,8 @@ struct moka_node *moka_add_int(struct moka_arena *a, struct moka_msg *m, const s
 	return n;
 }
 
-struct moka_node *moka_add_float(struct moka_arena *a, struct moka_msg *m, const struct moka_schema *s, const char *name, double v)
+struct moka_node *moka_add_float(struct moka_arena *a, struct moka_msg *m, const struct moka_schema *s,
+				 const char *name, double v)
 {
 	struct moka_node *n = add_named(a, m, s, name, MOKA_NODE_FLOAT);
 
@@ -302,7 +305,8 @@ struct moka_node *moka_add_float(struct moka_arena *a, struct moka_msg *m, const
 	return n;
 }
 
-struct moka_node *moka_add_bytes(struct moka_arena *a, struct moka_msg *m, const struct moka_schema *s, const char *name, const void *v, size_t n)
+struct moka_node *moka_add_bytes(struct moka_arena *a, struct moka_msg *m, const struct moka_schema *s,
+				 const char *name, const void *v, size_t n)
 {
 	struct moka_node *x = add_named(a, m, s, name, MOKA_NODE_STRING);
 
@@ -313,7 +317,8 @@ struct moka_node *moka_add_bytes(struct moka_arena *a, struct moka_msg *m, const
 	return x;
 }
 
-struct moka_node *moka_add_string(struct moka_arena *a, struct moka_msg *m, const struct moka_schema *s, const char *name, const char *v)
+struct moka_node *moka_add_string(struct moka_arena *a, struct moka_msg *m, const struct moka_schema *s,
+				  const char *name, const char *v)
 {
 	struct moka_node *n = moka_add_bytes(a, m, s, name, v, strlen(v));
 
@@ -361,7 +366,8 @@ void moka_remove(struct moka_msg *m, const char *name)
 	}
 }
 
-struct moka_node *moka_move(struct moka_arena *a, struct moka_msg *to, const struct moka_schema *s, const char *name, const struct moka_node *n)
+struct moka_node *moka_move(struct moka_arena *a, struct moka_msg *to, const struct moka_schema *s, const char *name,
+			    const struct moka_node *n)
 {
 	struct moka_node *x = add_named(a, to, s, name, n->kind);
 	const struct moka_field *f;

@@ -40,7 +40,8 @@ static const char *old_hint(const struct moka__unknown *u)
 {
 	const struct moka_message *m = u->message;
 
-	if (m == &moka_v1_layer_message || m == &moka_v0_layer_message || m == &moka_net_message || m == &moka_solver_message)
+	if (m == &moka_v1_layer_message || m == &moka_v0_layer_message || m == &moka_net_message ||
+	    m == &moka_solver_message)
 		return NULL;
 	for (size_t i = 0; i < MOKA_COUNT(outdated); i++)
 		if (!strcmp(outdated[i].old, u->name))
@@ -143,7 +144,8 @@ void moka__unknown_field(struct moka_findings *f, struct moka_loc loc, const str
 
 	if (!f)
 		return;
-	moka_find(f, MOKA_WARNING, "unknown-field", loc, "%s has no field '%s'", moka__message_text(u->message), u->name);
+	moka_find(f, MOKA_WARNING, "unknown-field", loc, "%s has no field '%s'", moka__message_text(u->message),
+		  u->name);
 	if (old)
 		moka_find_hint(f, "%s", old);
 	else if (home)

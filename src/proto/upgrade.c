@@ -14,18 +14,45 @@
 
 #include <string.h>
 
-#define TRY_NODE(call)                        \
-	do {                                  \
-		if (!(call))                  \
-			return MOKA_ERR_NOMEM;\
+#define TRY_NODE(call)                                                                                                 \
+	do {                                                                                                           \
+		if (!(call))                                                                                           \
+			return MOKA_ERR_NOMEM;                                                                         \
 	} while (0)
+
+/* Makes the value of an unknown field one of the known field f; false: it is none. */
+static bool adapt(const struct moka_field *f, struct moka_node *n)
+{
+	const struct moka_enum_value *v = NULL;
+
+	if (f->kind == MOKA_MESSAGE)
+		return n->kind == MOKA_NODE_MESSAGE && n->u.m->type == f->message;
+	if (moka__is_bytes(f->kind))
+		return n->kind == MOKA_NODE_STRING;
+	if (moka__is_real(f->kind)) {
+		if (n->kind == MOKA_NODE_INT)
+			n->u.d = (double)n->u.i;
+		else if (n->kind != MOKA_NODE_FLOAT)
+			return false;
+		n->kind = MOKA_NODE_FLOAT;
+		return true;
+	}
+	if (n->kind == MOKA_NODE_NAME && f->kind == MOKA_ENUM)
+		v = moka__enum_by_name(f->values, n->u.s.p, n->u.s.n);
+	if (n->kind == MOKA_NODE_NAME && (v || f->kind == MOKA_BOOL)) {
+		n->u.i = v ? v->value : !strcmp(n->u.s.p, "true");
+		n->kind = MOKA_NODE_INT;
+	}
+	return n->kind == MOKA_NODE_INT;
+}
 
 enum moka_status moka__carry(struct moka__upgrade *u, struct moka_msg *to, const char *name, const struct moka_node *n)
 {
-	struct moka_node *x;
+	const struct moka_field *f = moka_field_by_name(u->arena, u->schema, to->type, to->layer_type, name);
+	struct moka_node copy = *n, *x;
 
-	if (moka_field_by_name(u->arena, u->schema, to->type, to->layer_type, name)) {
-		TRY_NODE(moka_move(u->arena, to, u->schema, name, n));
+	if (f && (n->field || adapt(f, &copy))) {
+		TRY_NODE(moka_move(u->arena, to, u->schema, name, &copy));
 		return MOKA_OK;
 	}
 	/* a number of a binary means something else in the new message */
@@ -56,7 +83,10 @@ static void set_place(struct moka_node *n, const struct moka_node *from)
 static const struct {
 	const char *v1, *spec;
 } param_parts[] = {
-	{ "param", "name" }, { "blob_share_mode", "share_mode" }, { "blobs_lr", "lr_mult" }, { "weight_decay", "decay_mult" },
+	{ "param", "name" },
+	{ "blob_share_mode", "share_mode" },
+	{ "blobs_lr", "lr_mult" },
+	{ "weight_decay", "decay_mult" },
 };
 
 static bool is_param_part(const char *name)
@@ -68,7 +98,8 @@ static bool is_param_part(const char *name)
 }
 
 /* The i-th param { } of a new layer: `specs` grows as it is asked for. */
-static struct moka_msg *spec_at(struct moka__upgrade *u, struct moka_msg *layer, struct moka_node **next, const struct moka_node *place)
+static struct moka_msg *spec_at(struct moka__upgrade *u, struct moka_msg *layer, struct moka_node **next,
+				const struct moka_node *place)
 {
 	struct moka_msg *m;
 
@@ -89,13 +120,15 @@ static struct moka_msg *spec_at(struct moka__upgrade *u, struct moka_msg *layer,
 }
 
 /* All values of one part, each into its param { }. */
-static enum moka_status spread_part(struct moka__upgrade *u, const struct moka_msg *v1, struct moka_msg *layer, size_t part)
+static enum moka_status spread_part(struct moka__upgrade *u, const struct moka_msg *v1, struct moka_msg *layer,
+				    size_t part)
 {
 	const char *to = param_parts[part].spec;
 	struct moka_node *next = (struct moka_node *)moka_next(layer, "param", NULL), *made;
 	struct moka_msg *spec;
 
-	for (const struct moka_node *n = moka_next(v1, param_parts[part].v1, NULL); n; n = moka_next(v1, param_parts[part].v1, n)) {
+	for (const struct moka_node *n = moka_next(v1, param_parts[part].v1, NULL); n;
+	     n = moka_next(v1, param_parts[part].v1, n)) {
 		struct moka__run_walk w;
 		double d;
 		if (!n->field || n->kind == MOKA_NODE_NAME)
@@ -133,7 +166,9 @@ static const char *new_type(const struct moka__upgrade *u, const struct moka_msg
 static enum moka_status move_transform(struct moka__upgrade *u, struct moka_msg *layer)
 {
 	static const char *const layers[][2] = {
-		{ "Data", "data_param" }, { "ImageData", "image_data_param" }, { "WindowData", "window_data_param" },
+		{ "Data", "data_param" },
+		{ "ImageData", "image_data_param" },
+		{ "WindowData", "window_data_param" },
 	};
 	static const char *const names[] = { "scale", "mean_file", "crop_size", "mirror" };
 	struct moka_msg *own = NULL, *transform = moka_get_msg(layer, "transform_param");
@@ -194,7 +229,8 @@ static enum moka_status upgrade_v1(struct moka__upgrade *u)
 	if (moka_has(u->net, "layer")) {
 		moka_find(u->f, MOKA_ERROR, "mixed-layers", moka_node_loc(u->net, first),
 			  "the net has both 'layer' and 'layers'; Caffe refuses that");
-		moka_find_hint(u->f, "write all of them as layer { ... }; `moka upgrade` turns the old ones into those");
+		moka_find_hint(u->f,
+			       "write all of them as layer { ... }; `moka upgrade` turns the old ones into those");
 	} else {
 		moka_find(u->f, MOKA_NOTE, "upgraded-v1", moka_node_loc(u->net, first),
 			  "layers in the old syntax (V1) were brought up to date");
@@ -211,7 +247,8 @@ static enum moka_status upgrade_v1(struct moka__upgrade *u)
 /* ---- inputs --------------------------------------------------------------------------------------------- */
 
 /* Input i's shape from the four numbers of input_dim that are its. */
-static enum moka_status shape_from_dims(struct moka__upgrade *u, struct moka_msg *param, size_t i, const int64_t *dims, size_t n_dims)
+static enum moka_status shape_from_dims(struct moka__upgrade *u, struct moka_msg *param, size_t i, const int64_t *dims,
+					size_t n_dims)
 {
 	struct moka_msg *shape = moka_add_msg(u->arena, param, u->schema, "shape");
 
@@ -230,11 +267,14 @@ static void check_inputs(struct moka__upgrade *u, size_t n_input, size_t n_shape
 
 	if (have == per * n_input)
 		return;
-	moka_find(u->f, MOKA_ERROR, "input-shape", moka_node_loc(u->net, at), "%zu input%s need%s %zu %s%s, there %s %zu", n_input,
-		  n_input == 1 ? "" : "s", n_input == 1 ? "s" : "", per * n_input, field, per * n_input == 1 ? "" : "s",
+	moka_find(u->f, MOKA_ERROR, "input-shape", moka_node_loc(u->net, at),
+		  "%zu input%s need%s %zu %s%s, there %s %zu", n_input, n_input == 1 ? "" : "s",
+		  n_input == 1 ? "s" : "", per * n_input, field, per * n_input == 1 ? "" : "s",
 		  have == 1 ? "is" : "are", have);
-	moka_find_hint(u->f, n_shape ? "give each input an input_shape { dim: ... }"
-				     : "input_dim takes four numbers for each input; for other shapes use input_shape { dim: ... }");
+	moka_find_hint(
+		u->f,
+		n_shape ? "give each input an input_shape { dim: ... }"
+			: "input_dim takes four numbers for each input; for other shapes use input_shape { dim: ... }");
 }
 
 /* One top and one shape for each input. */
@@ -299,7 +339,8 @@ static enum moka_status upgrade_input(struct moka__upgrade *u)
 		TRY_NODE(moka_add_string(u->arena, layer, u->schema, "name", "input"));
 		TRY_NODE(moka_add_string(u->arena, layer, u->schema, "type", "Input"));
 		MOKA_TRY(fill_input(u, layer));
-		moka_find(u->f, MOKA_NOTE, "upgraded-input", moka_node_loc(u->net, first), "input fields became a layer of type Input");
+		moka_find(u->f, MOKA_NOTE, "upgraded-input", moka_node_loc(u->net, first),
+			  "input fields became a layer of type Input");
 	}
 	moka_remove(u->net, "input");
 	moka_remove(u->net, "input_shape");
@@ -341,7 +382,8 @@ static void warn_idle_transform(struct moka__upgrade *u, const struct moka_msg *
 		const struct moka_node *n = moka_get(m, names[i]);
 		if (!n)
 			continue;
-		moka_find(u->f, MOKA_WARNING, "idle-field", moka_node_loc(m, n), "'%s' has no effect in %s of a current layer", names[i], own);
+		moka_find(u->f, MOKA_WARNING, "idle-field", moka_node_loc(m, n),
+			  "'%s' has no effect in %s of a current layer", names[i], own);
 		moka_find_hint(u->f, "write transform_param { %s: ... } beside it", names[i]);
 	}
 }
@@ -362,7 +404,8 @@ static enum moka_status fix_layers(struct moka__upgrade *u)
 	return MOKA_OK;
 }
 
-enum moka_status moka_upgrade_net(struct moka_arena *a, struct moka_msg *net, const struct moka_schema *s, struct moka_findings *f)
+enum moka_status moka_upgrade_net(struct moka_arena *a, struct moka_msg *net, const struct moka_schema *s,
+				  struct moka_findings *f)
 {
 	struct moka__upgrade u = { a, s, f, net };
 
@@ -374,7 +417,8 @@ enum moka_status moka_upgrade_net(struct moka_arena *a, struct moka_msg *net, co
 
 /* ---- solvers ------------------------------------------------------------------------------------------------- */
 
-enum moka_status moka_upgrade_solver(struct moka_arena *a, struct moka_msg *solver, const struct moka_schema *s, struct moka_findings *f)
+enum moka_status moka_upgrade_solver(struct moka_arena *a, struct moka_msg *solver, const struct moka_schema *s,
+				     struct moka_findings *f)
 {
 	static const char *const types[] = { "SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam" };
 	const struct moka_node *old = moka_get(solver, "solver_type"), *now = moka_get(solver, "type");
@@ -389,8 +433,8 @@ enum moka_status moka_upgrade_solver(struct moka_arena *a, struct moka_msg *solv
 	} else if (old->u.i >= 0 && old->u.i < (int64_t)MOKA_COUNT(types)) {
 		TRY_NODE(made = moka_add_string(a, solver, s, "type", types[old->u.i]));
 		set_place(made, old);
-		moka_find(f, MOKA_NOTE, "upgraded-solver-type", moka_node_loc(solver, old), "solver_type became type: \"%s\"",
-			  types[old->u.i]);
+		moka_find(f, MOKA_NOTE, "upgraded-solver-type", moka_node_loc(solver, old),
+			  "solver_type became type: \"%s\"", types[old->u.i]);
 	}
 	moka_remove(solver, "solver_type");
 	return MOKA_OK;

@@ -118,12 +118,13 @@ static enum moka_status set_type(struct moka__upgrade *u, struct moka_msg *v1, c
 	made->kind = MOKA_NODE_NAME;
 	made->u.s.p = word;
 	made->u.s.n = n->u.s.n;
-	moka_find(u->f, MOKA_WARNING, "unknown-v0-type", moka_value_loc(v0, n), "BVLC's oldest syntax has no layer type \"%s\"", word);
+	moka_find(u->f, MOKA_WARNING, "unknown-v0-type", moka_value_loc(v0, n),
+		  "BVLC's oldest syntax has no layer type \"%s\"", word);
 	return MOKA_OK;
 }
 
-static enum moka_status place_field(struct moka__upgrade *u, struct moka_msg *v1, const struct moka_msg *v0, const char *type,
-				    const struct moka_node *n)
+static enum moka_status place_field(struct moka__upgrade *u, struct moka_msg *v1, const struct moka_msg *v0,
+				    const char *type, const struct moka_node *n)
 {
 	const struct rule *r = n->field ? find_rule(n->field->name, type) : NULL;
 	struct moka_msg *to;
@@ -133,8 +134,8 @@ static enum moka_status place_field(struct moka__upgrade *u, struct moka_msg *v1
 	if (!r && !is_type(type))
 		return MOKA_OK;
 	if (!r) {
-		moka_find(u->f, MOKA_WARNING, "idle-field", moka_node_loc(v0, n), "'%s' means nothing to a layer of type \"%s\"",
-			  n->field->name, type);
+		moka_find(u->f, MOKA_WARNING, "idle-field", moka_node_loc(v0, n),
+			  "'%s' means nothing to a layer of type \"%s\"", n->field->name, type);
 		return MOKA_OK;
 	}
 	to = *r->message ? get_or_add(u, v1, r->message) : v1;
@@ -175,16 +176,19 @@ static bool is_padding(const struct moka_msg *layer)
 }
 
 /* `layer` reads the blob that a padding layer made: it takes over the padding, and reads the blob before it. */
-static enum moka_status absorb(struct moka__upgrade *u, struct moka_msg *layer, struct moka_node *bottom, const struct moka_msg *padding)
+static enum moka_status absorb(struct moka__upgrade *u, struct moka_msg *layer, struct moka_node *bottom,
+			       const struct moka_msg *padding)
 {
 	struct moka_msg *v0 = moka_get_msg(layer, "layer");
 	const char *type = moka_get_string(v0, "type", "");
-	const struct moka_node *pad = moka_get(moka_get_msg(padding, "layer"), "pad"), *source = moka_get(padding, "bottom");
+	const struct moka_node *pad = moka_get(moka_get_msg(padding, "layer"), "pad"),
+			       *source = moka_get(padding, "bottom");
 
 	if ((strcmp(type, "conv") && strcmp(type, "pool")) || moka_count(padding, "bottom") != 1 ||
 	    moka_count(padding, "top") != 1 || moka_count(layer, "bottom") != 1) {
-		moka_find(u->f, MOKA_ERROR, "padding-layer", moka_node_loc(layer, bottom),
-			  "a padding layer has one bottom and one top, and a conv or pool layer with one bottom behind it");
+		moka_find(
+			u->f, MOKA_ERROR, "padding-layer", moka_node_loc(layer, bottom),
+			"a padding layer has one bottom and one top, and a conv or pool layer with one bottom behind it");
 		return MOKA_OK;
 	}
 	bottom->u.s = source->u.s;
@@ -238,7 +242,8 @@ enum moka_status moka__upgrade_v0(struct moka__upgrade *u)
 	bool any = false;
 
 	for (const struct moka_node *n = u->net->first; n && !any; n = n->next)
-		any = n->kind == MOKA_NODE_MESSAGE && n->u.m->type == &moka_v1_layer_message && moka_get_msg(n->u.m, "layer");
+		any = n->kind == MOKA_NODE_MESSAGE && n->u.m->type == &moka_v1_layer_message &&
+		      moka_get_msg(n->u.m, "layer");
 	if (!any)
 		return MOKA_OK;
 	moka_find(u->f, MOKA_NOTE, "upgraded-v0", moka_node_loc(u->net, moka_next(u->net, "layers", NULL)),
@@ -249,7 +254,8 @@ enum moka_status moka__upgrade_v0(struct moka__upgrade *u)
 	MOKA_TRY(st);
 	drop_padding(u->net);
 	for (struct moka_node *n = u->net->first; n; n = n->next)
-		if (n->kind == MOKA_NODE_MESSAGE && n->u.m->type == &moka_v1_layer_message && moka_get_msg(n->u.m, "layer"))
+		if (n->kind == MOKA_NODE_MESSAGE && n->u.m->type == &moka_v1_layer_message &&
+		    moka_get_msg(n->u.m, "layer"))
 			MOKA_TRY(upgrade_one(u, n->u.m, &n->u.m));
 	return MOKA_OK;
 }

@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fixed-width values are read and written as they lie in memory");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "fixed-width values are read and written as they lie in memory");
 
 #define MOST_NUMBER ((1u << 29) - 1)
 

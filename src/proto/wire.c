@@ -88,7 +88,8 @@ static struct moka_node *add_node(struct reader *r, struct moka_msg *m, const st
 	return n;
 }
 
-static enum moka_status add_raw(struct reader *r, struct moka_msg *m, uint32_t number, int wire, const uint8_t *value, size_t n)
+static enum moka_status add_raw(struct reader *r, struct moka_msg *m, uint32_t number, int wire, const uint8_t *value,
+				size_t n)
 {
 	enum moka_status st;
 	struct moka_node *x = add_node(r, m, NULL, MOKA_NODE_RAW, &st);
@@ -153,7 +154,8 @@ static bool count_packed(enum moka_kind kind, const uint8_t *p, size_t n, size_t
 	return since == 0;
 }
 
-static enum moka_status add_run(struct reader *r, struct moka_msg *m, const struct moka_field *field, struct moka_run run)
+static enum moka_status add_run(struct reader *r, struct moka_msg *m, const struct moka_field *field,
+				struct moka_run run)
 {
 	enum moka_status st;
 	struct moka_node *n;
@@ -166,7 +168,8 @@ static enum moka_status add_run(struct reader *r, struct moka_msg *m, const stru
 	return st;
 }
 
-static enum moka_status add_number(struct reader *r, const struct frame *at, const struct moka_field *field, const uint8_t *p)
+static enum moka_status add_number(struct reader *r, const struct frame *at, const struct moka_field *field,
+				   const uint8_t *p)
 {
 	struct moka_run one = { p, 10, 0, 0, 1 };
 	struct moka__run_walk w = moka__run_start(&one, field->kind);
@@ -222,7 +225,7 @@ static enum moka_status read_unpacked(struct reader *r, const struct frame *at, 
 	bool varint = moka__is_varint(field->kind);
 	uint64_t v;
 
-	while ((size_t)(end - q) >= skip && !memcmp(q, tag, skip)) {
+	while ((size_t)(end - q) >= skip && *q == *tag && (skip == 1 || !memcmp(q, tag, skip))) {
 		const uint8_t *value = q + skip;
 		if (varint ? !moka__varint_read(&value, end, &v) : (size_t)(end - value) < width)
 			break;
@@ -233,7 +236,8 @@ static enum moka_status read_unpacked(struct reader *r, const struct frame *at, 
 		return damaged(r, at, field->name, *p, "the bytes end within a number");
 	*p = q;
 	return add_run(r, at->m, field,
-		       (struct moka_run){ tag, (size_t)(q - tag), varint ? 0 : (uint32_t)(skip + width), (uint32_t)skip, count });
+		       (struct moka_run){ tag, (size_t)(q - tag), varint ? 0 : (uint32_t)(skip + width), (uint32_t)skip,
+					  count });
 }
 
 /* ---- messages ------------------------------------------------------------------------------------ */
@@ -269,8 +273,8 @@ static enum moka_status find_layer_type(struct reader *r, struct moka_msg *m, co
 	return m->layer_type ? MOKA_OK : no_memory(r);
 }
 
-static enum moka_status read_child(struct reader *r, const struct frame *at, const struct moka_field *field, const uint8_t *p,
-				   size_t n)
+static enum moka_status read_child(struct reader *r, const struct frame *at, const struct moka_field *field,
+				   const uint8_t *p, size_t n)
 {
 	struct seen *seen = NULL, *fresh = NULL;
 	struct frame child = { at, field->name, NULL, NULL, at->depth + 1 };
@@ -292,8 +296,8 @@ static enum moka_status read_child(struct reader *r, const struct frame *at, con
 }
 
 /* The value of a field whose wire type is BYTES and fits. */
-static enum moka_status read_bytes(struct reader *r, const struct frame *at, const struct moka_field *field, const uint8_t *p,
-				   size_t n)
+static enum moka_status read_bytes(struct reader *r, const struct frame *at, const struct moka_field *field,
+				   const uint8_t *p, size_t n)
 {
 	struct moka_node *node;
 

@@ -33,6 +33,7 @@ run convert net.prototxt w.caffemodel -o full.caffemodel
 expect "model and weights" 0
 for made in full.caffemodel full.h5; do
 	if [ $made = full.h5 ]; then
+		echo 'what was here before' >full.h5
 		run convert net.prototxt w.caffemodel -o full.h5
 		expect "to HDF5" 0
 	fi

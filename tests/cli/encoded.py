@@ -58,11 +58,15 @@ def main():
         return 0
     rows = [line.rstrip("\n").split("\t") for line in open(table, encoding="utf-8") if not line.startswith("#")]
     rows = [r for r in rows if not only or any(o in r[0] for o in only)]
+    # A sanitizer makes it ten times slower: every fourth file then, the rest is the plain build's.
+    every = 4 if not only and b"__asan_init" in open(moka, "rb").read() else 1
+    skipped = len(rows) - len(rows[::every])
+    rows = rows[::every]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         bad = [b for b in pool.map(lambda r: one(moka, root, r), rows) if b]
     for b in bad[:40]:
         print(b)
-    print(f"{len(rows) - len(bad)} passed, {len(bad)} failed, 0 skipped")
+    print(f"{len(rows) - len(bad)} passed, {len(bad)} failed, {skipped} skipped")
     return 1 if bad or not rows else 0
 
 

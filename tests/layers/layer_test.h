@@ -80,8 +80,8 @@ struct lt_gradient_row {
 /*
  * Every element of every bottom and parameter that takes a gradient: the derivative of a randomly weighted sum
  * of the tops against a central difference, signs kept. An element whose two one-sided differences disagree
- * sits at a kink and is skipped; more than a tenth of skipped elements fails. Also: that forward alone, without a state, gives the same, that a parameter's diff is
- * added to, and that unwanted gradients may be NULL.
+ * sits at a kink and is skipped; more than a tenth of skipped elements fails. Also: that forward alone, without
+ * a state, gives the same, that a parameter's diff is added to, and that unwanted gradients may be NULL.
  */
 void lt_check_gradient(const struct lt_gradient_row *row);
 

@@ -52,7 +52,8 @@ static inline void nets_close(struct nets *t)
 }
 
 /* A net without errors, allocated, with an execution. */
-static inline void nets_run(struct nets *t, const char *text, struct moka_net_options o, enum moka_keep keep, struct moka_pool *pool)
+static inline void nets_run(struct nets *t, const char *text, struct moka_net_options o, enum moka_keep keep,
+			    struct moka_pool *pool)
 {
 	struct moka_error err = { 0 };
 	struct moka_exec_options eo = { .keep = keep, .backward = o.backward, .pool = pool, .seed = 7 };

@@ -59,7 +59,8 @@ static void check(struct nets *t, uint64_t seed)
 		int blob = t->n->inputs[i];
 
 		if (moka_exec_diff(t->e, blob))
-			k[n++] = make_knob(moka_exec_data(t->e, blob), moka_exec_diff(t->e, blob), moka_shape_count(&t->n->blobs[blob].shape), &r);
+			k[n++] = make_knob(moka_exec_data(t->e, blob), moka_exec_diff(t->e, blob),
+					   moka_shape_count(&t->n->blobs[blob].shape), &r);
 	}
 	T_TRUE(n > 0);
 	for (int i = 0; i < n; i++)

@@ -38,10 +38,12 @@ static void check_plan(const struct moka_net *n, const struct moka__plan *p)
 				size_t a_end = p->offset[a] + moka__blob_bytes(moka_shape_count(&n->blobs[a].shape));
 				size_t b_end = p->offset[b] + moka__blob_bytes(moka_shape_count(&n->blobs[b].shape));
 
-				if (!alive(n, a, layer) || !alive(n, b, layer) || a_end <= p->offset[b] || b_end <= p->offset[a])
+				if (!alive(n, a, layer) || !alive(n, b, layer) || a_end <= p->offset[b] ||
+				    b_end <= p->offset[a])
 					continue;
 				if (!handed_over(n, layer, a, b) || p->offset[a] != p->offset[b])
-					fail_msg("at layer %d, '%s' and '%s' overlap", layer, n->blobs[a].name, n->blobs[b].name);
+					fail_msg("at layer %d, '%s' and '%s' overlap", layer, n->blobs[a].name,
+						 n->blobs[b].name);
 			}
 	for (int a = 0; a < n->n_blobs; a++) {
 		T_INT(p->offset[a] % MOKA__ALIGN, 0);
@@ -83,10 +85,15 @@ T_TEST(a_chain_needs_little)
 	struct nets t;
 
 	moka_buf_init(&text, 1 << 20);
-	moka_buf_puts(&text, "layer { name: 'in' type: 'Input' top: 'b0' input_param { shape { dim: 1 dim: 16 dim: 8 dim: 8 } } }\n");
+	moka_buf_puts(
+		&text,
+		"layer { name: 'in' type: 'Input' top: 'b0' input_param { shape { dim: 1 dim: 16 dim: 8 dim: 8 } } }\n");
 	for (int i = 0; i < 40; i++)
-		moka_buf_printf(&text, "layer { name: 'c%d' type: 'Convolution' bottom: 'b%d' top: 'b%d' convolution_param { num_output: 16 "
-				"kernel_size: 1 } }\n", i, i, i + 1);
+		moka_buf_printf(
+			&text,
+			"layer { name: 'c%d' type: 'Convolution' bottom: 'b%d' top: 'b%d' convolution_param { num_output: 16 "
+			"kernel_size: 1 } }\n",
+			i, i, i + 1);
 	nets_open(&t, text.data, &o);
 	moka_arena_init(&a, 0);
 	T_INT(moka__plan_blobs(&p, t.n, MOKA_KEEP_OUTPUTS, &a), MOKA_OK);
@@ -96,6 +103,28 @@ T_TEST(a_chain_needs_little)
 	moka_arena_release(&a);
 	nets_close(&t);
 	moka_buf_release(&text);
+}
+
+/* A layer that may work in place, but reads its first bottom a second time, must not lie on it. */
+T_TEST(a_bottom_taken_twice_is_not_written)
+{
+	const struct moka_net_options o = { .phase = MOKA_TEST };
+	struct moka_arena a;
+	struct moka__plan p;
+	struct nets t;
+
+	nets_open(&t,
+		  "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 4 } } }\n"
+		  "layer { name: 'm' type: 'Power' bottom: 'x' top: 'm' power_param { scale: 2 } }\n"
+		  "layer { name: 's' type: 'Scale' bottom: 'm' bottom: 'm' top: 's' scale_param { axis: 0 } }\n",
+		  &o);
+	T_INT(t.f.errors, 0);
+	T_TRUE(nets_layer(&t, "s")->l.type->flags & MOKA_INPLACE);
+	moka_arena_init(&a, 0);
+	T_INT(moka__plan_blobs(&p, t.n, MOKA_KEEP_OUTPUTS, &a), MOKA_OK);
+	T_TRUE(p.offset[nets_blob(&t, "m")] != p.offset[nets_blob(&t, "s")]);
+	moka_arena_release(&a);
+	nets_close(&t);
 }
 
 static void compare(uint64_t seed)
@@ -116,7 +145,8 @@ static void compare(uint64_t seed)
 		for (int i = 0; i < all.n->n_outputs; i++) {
 			int blob = all.n->outputs[i];
 
-			T_NEAR(moka_exec_data(few.e, blob), moka_exec_data(all.e, blob), moka_shape_count(&all.n->blobs[blob].shape), 0, 0);
+			T_NEAR(moka_exec_data(few.e, blob), moka_exec_data(all.e, blob),
+			       moka_shape_count(&all.n->blobs[blob].shape), 0, 0);
 		}
 	}
 	for (int i = 0; i < few.n->n_blobs; i++)
@@ -132,7 +162,8 @@ T_TEST(outputs_are_the_same)
 		compare(seed);
 }
 
-static const struct CMUnitTest tests[] = { T_CASE(nothing_alive_overlaps), T_CASE(a_chain_needs_little), T_CASE(outputs_are_the_same) };
+static const struct CMUnitTest tests[] = { T_CASE(nothing_alive_overlaps), T_CASE(a_chain_needs_little),
+					   T_CASE(a_bottom_taken_twice_is_not_written), T_CASE(outputs_are_the_same) };
 
 int main(int argc, char **argv)
 {

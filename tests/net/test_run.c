@@ -98,9 +98,11 @@ static uint64_t fingerprint(struct nets *t)
 
 	for (int pass = 0; pass < 2; pass++)
 		for (int i = 0; i < (pass ? t->n->n_params : t->n->n_blobs); i++) {
-			const unsigned char *p = (const unsigned char *)(pass ? moka_exec_param_diff(t->e, i, 0) : moka_exec_diff(t->e, i));
+			const unsigned char *p = (const unsigned char *)(pass ? moka_exec_param_diff(t->e, i, 0)
+									      : moka_exec_diff(t->e, i));
 			const unsigned char *d = pass ? NULL : (const unsigned char *)moka_exec_data(t->e, i);
-			size_t n = (size_t)(pass ? t->n->params[i].count : moka_shape_count(&t->n->blobs[i].shape)) * sizeof(real);
+			size_t n = (size_t)(pass ? t->n->params[i].count : moka_shape_count(&t->n->blobs[i].shape)) *
+				   sizeof(real);
 
 			for (size_t k = 0; k < n; k++) {
 				h = (h ^ (p ? p[k] : 0)) * 1099511628211u;
@@ -137,7 +139,7 @@ T_TEST(threads_change_nothing)
 /* ---- gradients that meet --------------------------------------------------------------------------------------- */
 
 #define X "layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: 1 dim: 3 } } }\n"
-#define SCALED(name, bottom, top, s) \
+#define SCALED(name, bottom, top, s)                                                                                   \
 	"layer { name: '" name "' type: 'Power' bottom: '" bottom "' top: '" top "' power_param { scale: " s " } }\n"
 
 static void check_diff(const char *text, const char *blob, real each)
@@ -165,46 +167,68 @@ T_TEST(gradients_are_summed)
 	char text[2048];
 
 	/* two readers */
-	snprintf(text, sizeof(text), "%s" X SCALED("m", "x", "m", "1")
-		 "layer { name: 'a' type: 'Power' bottom: 'm' top: 'a' power_param { scale: 2 } loss_weight: 1 }\n"
-		 "layer { name: 'b' type: 'Power' bottom: 'm' top: 'b' power_param { scale: 5 } loss_weight: 1 }\n", force);
+	snprintf(
+		text, sizeof(text),
+		"%s" X SCALED(
+			"m", "x", "m",
+			"1") "layer { name: 'a' type: 'Power' bottom: 'm' top: 'a' power_param { scale: 2 } loss_weight: 1 }\n"
+			     "layer { name: 'b' type: 'Power' bottom: 'm' top: 'b' power_param { scale: 5 } loss_weight: 1 }\n",
+		force);
 	check_diff(text, "m", 7);
 	check_diff(text, "x", 7);
 	/* one reader, twice: (m + m) */
-	snprintf(text, sizeof(text), "%s" X SCALED("m", "x", "m", "1")
-		 "layer { name: 'a' type: 'Eltwise' bottom: 'm' bottom: 'm' top: 'a' eltwise_param { coeff: 2 coeff: 3 } loss_weight: 1 }\n", force);
+	snprintf(
+		text, sizeof(text),
+		"%s" X SCALED(
+			"m", "x", "m",
+			"1") "layer { name: 'a' type: 'Eltwise' bottom: 'm' bottom: 'm' top: 'a' eltwise_param { coeff: 2 coeff: 3 } loss_weight: 1 }\n",
+		force);
 	check_diff(text, "m", 5);
 	/* a reader and a loss weight of its own */
-	snprintf(text, sizeof(text), "%s" X
+	snprintf(text, sizeof(text),
+		 "%s" X
 		 "layer { name: 'm' type: 'Power' bottom: 'x' top: 'm' power_param { scale: 1 } loss_weight: 10 }\n"
-		 "layer { name: 'a' type: 'Power' bottom: 'm' top: 'a' power_param { scale: 2 } loss_weight: 1 }\n", force);
+		 "layer { name: 'a' type: 'Power' bottom: 'm' top: 'a' power_param { scale: 2 } loss_weight: 1 }\n",
+		 force);
 	check_diff(text, "m", 12);
 	/* two readers of an input, whose gradient nobody below takes */
-	snprintf(text, sizeof(text), "%s" X
+	snprintf(text, sizeof(text),
+		 "%s" X
 		 "layer { name: 'a' type: 'Power' bottom: 'x' top: 'a' power_param { scale: 2 } loss_weight: 1 }\n"
-		 "layer { name: 'b' type: 'Power' bottom: 'x' top: 'b' power_param { scale: 3 } loss_weight: 1 }\n", force);
+		 "layer { name: 'b' type: 'Power' bottom: 'x' top: 'b' power_param { scale: 3 } loss_weight: 1 }\n",
+		 force);
 	check_diff(text, "x", 5);
 	/* an in-place chain under two readers: the blob's diff ends as that of its first values */
-	snprintf(text, sizeof(text), "%s" X SCALED("m", "x", "m", "1") SCALED("i", "m", "m", "10")
-		 "layer { name: 'a' type: 'Power' bottom: 'm' top: 'a' power_param { scale: 2 } loss_weight: 1 }\n"
-		 "layer { name: 'b' type: 'Power' bottom: 'm' top: 'b' power_param { scale: 3 } loss_weight: 1 }\n", force);
+	snprintf(
+		text, sizeof(text),
+		"%s" X SCALED("m", "x", "m", "1") SCALED(
+			"i", "m", "m",
+			"10") "layer { name: 'a' type: 'Power' bottom: 'm' top: 'a' power_param { scale: 2 } loss_weight: 1 }\n"
+			      "layer { name: 'b' type: 'Power' bottom: 'm' top: 'b' power_param { scale: 3 } loss_weight: 1 }\n",
+		force);
 	check_diff(text, "x", 50);
 	/* read before it is worked on in place: two versions */
-	snprintf(text, sizeof(text), "%s" X SCALED("m", "x", "m", "1")
-		 "layer { name: 'a' type: 'Power' bottom: 'm' top: 'a' power_param { scale: 2 } loss_weight: 1 }\n" SCALED("i", "m", "m", "10")
-		 "layer { name: 'b' type: 'Power' bottom: 'm' top: 'b' power_param { scale: 3 } loss_weight: 1 }\n", force);
+	snprintf(
+		text, sizeof(text),
+		"%s" X SCALED("m", "x", "m", "1") "layer { name: 'a' type: 'Power' bottom: 'm' top: 'a' power_param { scale: 2 } loss_weight: 1 }\n" SCALED(
+			"i", "m", "m",
+			"10") "layer { name: 'b' type: 'Power' bottom: 'm' top: 'b' power_param { scale: 3 } loss_weight: 1 }\n",
+		force);
 	check_diff(text, "x", 32);
 }
 
 T_TEST(a_gradient_from_outside_is_one_more_reader)
 {
 	const char *tops[] = { "m", "a" };
-	const struct moka_net_options o = { .phase = MOKA_TEST, .backward = true, .gradient_tops = tops, .n_gradient_tops = 2 };
+	const struct moka_net_options o = {
+		.phase = MOKA_TEST, .backward = true, .gradient_tops = tops, .n_gradient_tops = 2
+	};
 	const real one[3] = { 1, 2, 3 }, four[3] = { 4, 4, 4 }, want[3] = { 1 + 8, 2 + 8, 3 + 8 };
 	struct moka_error err = { 0 };
 	struct nets t;
 
-	nets_run(&t, "force_backward: true\n" X SCALED("m", "x", "m", "1") SCALED("a", "m", "a", "2"), o, MOKA_KEEP_ALL, NULL);
+	nets_run(&t, "force_backward: true\n" X SCALED("m", "x", "m", "1") SCALED("a", "m", "a", "2"), o, MOKA_KEEP_ALL,
+		 NULL);
 	T_OK(moka_exec_set_diff(t.e, nets_blob(&t, "m"), one, &err), &err);
 	T_OK(moka_exec_set_diff(t.e, nets_blob(&t, "a"), four, &err), &err);
 	for (int pass = 0; pass < 2; pass++) {
@@ -223,11 +247,13 @@ T_TEST(losses_are_weighted_and_summed)
 	struct nets t;
 	real loss, want = 0;
 
-	nets_run(&t, "force_backward: true\n" X
-		 "layer { name: 'a' type: 'Power' bottom: 'x' top: 'a' power_param { scale: 1 } loss_weight: 2 }\n"
-		 "layer { name: 'l' type: 'EuclideanLoss' bottom: 'a' bottom: 'x' top: 'l' loss_weight: 0.5 }\n"
-		 "layer { name: 'b' type: 'Power' bottom: 'x' top: 'b' power_param { scale: 0 shift: 1 } loss_weight: 1 }\n",
-		 train, MOKA_KEEP_ALL, NULL);
+	nets_run(
+		&t,
+		"force_backward: true\n" X
+		"layer { name: 'a' type: 'Power' bottom: 'x' top: 'a' power_param { scale: 1 } loss_weight: 2 }\n"
+		"layer { name: 'l' type: 'EuclideanLoss' bottom: 'a' bottom: 'x' top: 'l' loss_weight: 0.5 }\n"
+		"layer { name: 'b' type: 'Power' bottom: 'x' top: 'b' power_param { scale: 0 shift: 1 } loss_weight: 1 }\n",
+		train, MOKA_KEEP_ALL, NULL);
 	nets_fill_inputs(&t, 4);
 	nets_forward(&t, &loss);
 	for (int i = 0; i < 3; i++)
@@ -263,7 +289,8 @@ T_TEST(parts_make_the_whole)
 	nets_close(&parts);
 }
 
-static void check_refused(const char *text, struct moka_net_options o, struct moka_exec_options eo, enum moka_status want, const char *says)
+static void check_refused(const char *text, struct moka_net_options o, struct moka_exec_options eo,
+			  enum moka_status want, const char *says)
 {
 	struct moka_error err = { 0 };
 	struct nets t;
@@ -279,14 +306,18 @@ static void check_refused(const char *text, struct moka_net_options o, struct mo
 
 T_TEST(nets_that_cannot_run)
 {
-	const struct moka_net_options o = { .phase = MOKA_TEST }, small = { .phase = MOKA_TEST, .memory_limit_bytes = 1000 };
-	const struct moka_exec_options eo = { .keep = MOKA_KEEP_ALL }, back = { .keep = MOKA_KEEP_OUTPUTS, .backward = true };
+	const struct moka_net_options o = { .phase = MOKA_TEST },
+				      small = { .phase = MOKA_TEST, .memory_limit_bytes = 1000 };
+	const struct moka_exec_options eo = { .keep = MOKA_KEEP_ALL },
+				       back = { .keep = MOKA_KEEP_OUTPUTS, .backward = true };
 
-	check_refused(X "layer { name: 'u' type: 'Unheard' bottom: 'x' top: 'x' }\n", o, eo, MOKA_ERR_UNSUPPORTED, "layer 'u' (Unheard) at line 2");
+	check_refused(X "layer { name: 'u' type: 'Unheard' bottom: 'x' top: 'x' }\n", o, eo, MOKA_ERR_UNSUPPORTED,
+		      "layer 'u' (Unheard) at line 2");
 	check_refused(SCALED("m", "x", "m", "1"), o, eo, MOKA_ERR_MODEL, "input 'x' isn't known");
 	check_refused(X SCALED("m", "x", "m", "1"), o, back, MOKA_ERR_ARG, "every blob kept");
-	check_refused("layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: 1 dim: 3000 } } }\n" SCALED("m", "x", "m", "1"), small,
-		      eo, MOKA_ERR_LIMIT, "needs more than");
+	check_refused("layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: 1 dim: 3000 } } }\n" SCALED(
+			      "m", "x", "m", "1"),
+		      small, eo, MOKA_ERR_LIMIT, "needs more than");
 }
 
 T_TEST(a_layers_own_words)
@@ -328,9 +359,15 @@ T_TEST(two_executions)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(a_pass_allocates_nothing), T_CASE(threads_change_nothing), T_CASE(gradients_are_summed),
-	T_CASE(a_gradient_from_outside_is_one_more_reader), T_CASE(losses_are_weighted_and_summed), T_CASE(parts_make_the_whole),
-	T_CASE(nets_that_cannot_run), T_CASE(a_layers_own_words), T_CASE(two_executions),
+	T_CASE(a_pass_allocates_nothing),
+	T_CASE(threads_change_nothing),
+	T_CASE(gradients_are_summed),
+	T_CASE(a_gradient_from_outside_is_one_more_reader),
+	T_CASE(losses_are_weighted_and_summed),
+	T_CASE(parts_make_the_whole),
+	T_CASE(nets_that_cannot_run),
+	T_CASE(a_layers_own_words),
+	T_CASE(two_executions),
 };
 
 int main(int argc, char **argv)

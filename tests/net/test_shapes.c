@@ -144,7 +144,8 @@ T_TEST(shapes_of_published_nets)
 	}
 	free(line);
 	fclose(f);
-	print_message("%d of %d nets agree with BVLC Caffe, %d lack a layer type, %d differ\n", y.same, y.rows, y.lacks, y.wrong);
+	print_message("%d of %d nets agree with BVLC Caffe, %d lack a layer type, %d differ\n", y.same, y.rows, y.lacks,
+		      y.wrong);
 	T_INT(y.wrong, 0);
 }
 
@@ -204,7 +205,8 @@ T_TEST(every_published_file)
 		T_SKIP("no ../shared");
 	snprintf(path, sizeof(path), "%s/prototxt", folder);
 	walk(path, &w);
-	print_message("%d files: %d read, %d of them nets; %d have errors in phase TRAIN\n", w.files, w.read, w.nets, w.errors);
+	print_message("%d files: %d read, %d of them nets; %d have errors in phase TRAIN\n", w.files, w.read, w.nets,
+		      w.errors);
 	T_TRUE(w.files > 0);
 }
 

@@ -4,8 +4,9 @@
 #include <math.h>
 
 #define INPUT "layer { name: 'data' type: 'Input' top: 'data' input_param { shape { dim: 2 dim: 8 } } }\n"
-#define IP(name, n, params) \
-	"layer { name: '" name "' type: 'InnerProduct' bottom: 'data' top: '" name "' inner_product_param { num_output: " n " } " params " }\n"
+#define IP(name, n, params)                                                                                            \
+	"layer { name: '" name "' type: 'InnerProduct' bottom: 'data' top: '" name                                     \
+	"' inner_product_param { num_output: " n " } " params " }\n"
 
 static const struct moka_net_options train = { .phase = MOKA_TRAIN };
 
@@ -20,7 +21,12 @@ static const struct rule_row rows[] = {
 	{ "", "", NULL, false, { 1, 1 }, { 1, 1 } },
 	{ "lr_mult: 2", "lr_mult: 2", NULL, false, { 2, 2 }, { 1, 1 } },
 	{ "lr_mult: 2", "", NULL, false, { 2, 2 }, { 1, 1 } },
-	{ "", "lr_mult: 2 decay_mult: 0", NULL, false, { 2, 2 }, { 0, 0 } }, /* the owner is silent: it takes what the other states */
+	{ "",
+	  "lr_mult: 2 decay_mult: 0",
+	  NULL,
+	  false,
+	  { 2, 2 },
+	  { 0, 0 } }, /* the owner is silent: it takes what the other states */
 	{ "lr_mult: 1", "lr_mult: 10", NULL, true, { 1, 10 }, { 1, 1 } },
 	{ "lr_mult: 1", "", "lr_mult: 10", true, { 1, 1, 10 }, { 1, 1, 1 } },
 	{ "lr_mult: 1 decay_mult: 3", "lr_mult: 10", NULL, true, { 1, 10 }, { 3, 3 } },
@@ -36,7 +42,8 @@ static void check_row(const struct rule_row *r)
 
 	if (r->third)
 		snprintf(third, sizeof(third), IP("c", "4", "param { name: 'w' %s }"), r->third);
-	snprintf(text, sizeof(text), INPUT IP("a", "4", "param { name: 'w' %s }") IP("b", "4", "param { name: 'w' %s }") "%s", r->first,
+	snprintf(text, sizeof(text),
+		 INPUT IP("a", "4", "param { name: 'w' %s }") IP("b", "4", "param { name: 'w' %s }") "%s", r->first,
 		 r->second, third);
 	nets_open(&t, text, &train);
 	p = &t.n->params[nets_layer(&t, "a")->params[0]];
@@ -66,8 +73,10 @@ T_TEST(the_finding_says_what_happens)
 	struct nets t;
 	const struct moka_finding *x;
 
-	nets_open(&t, INPUT IP("a", "4", "\nparam { name: 'w' lr_mult: 1 }\nparam { name: 'b' lr_mult: 2 }")
-		  IP("b", "4", "\nparam { name: 'w' lr_mult: 10 }\nparam { name: 'b' lr_mult: 20 }"), &train);
+	nets_open(&t,
+		  INPUT IP("a", "4", "\nparam { name: 'w' lr_mult: 1 }\nparam { name: 'b' lr_mult: 2 }")
+			  IP("b", "4", "\nparam { name: 'w' lr_mult: 10 }\nparam { name: 'b' lr_mult: 20 }"),
+		  &train);
 	x = nets_find(&t, "shared-lr-mult");
 	T_INT(x->severity, MOKA_WARNING);
 	T_INT(x->loc.line, 6);
@@ -97,8 +106,11 @@ T_TEST(permissive_sharing_counts_only)
 {
 	struct nets t;
 
-#define TURNED(mode) INPUT IP("a", "4", "param { name: 'w' }") \
-	"layer { name: 'b' type: 'InnerProduct' bottom: 'a' top: 'b' inner_product_param { num_output: 8 } param { name: 'w' " mode " } }"
+#define TURNED(mode)                                                                                                                                               \
+	INPUT IP(                                                                                                                                                  \
+		"a", "4",                                                                                                                                          \
+		"param { name: 'w' }") "layer { name: 'b' type: 'InnerProduct' bottom: 'a' top: 'b' inner_product_param { num_output: 8 } param { name: 'w' " mode \
+				       " } }"
 	nets_open(&t, TURNED("share_mode: PERMISSIVE"), &train);
 	T_INT(t.f.errors, 0);
 	T_INT(nets_layer(&t, "b")->params[0], nets_layer(&t, "a")->params[0]);
@@ -113,7 +125,9 @@ T_TEST(sharing_without_shapes)
 {
 	struct nets t;
 
-	nets_open(&t, IP("a", "4", "param { name: 'w' lr_mult: 1 } param { name: 'b' }") IP("b", "4", "param { name: 'w' lr_mult: 3 } param { name: 'b' }"),
+	nets_open(&t,
+		  IP("a", "4", "param { name: 'w' lr_mult: 1 } param { name: 'b' }")
+			  IP("b", "4", "param { name: 'w' lr_mult: 3 } param { name: 'b' }"),
 		  &train);
 	T_INT(t.n->n_params, 2);
 	T_TRUE(t.n->params[0].per_use_update);
@@ -127,8 +141,11 @@ T_TEST(statistics_do_not_learn)
 {
 	struct nets t;
 
-	nets_open(&t, "layer { name: 'data' type: 'Input' top: 'data' input_param { shape { dim: 2 dim: 8 dim: 3 dim: 3 } } }\n"
-		  "layer { name: 'bn' type: 'BatchNorm' bottom: 'data' top: 'bn' }", &train);
+	nets_open(
+		&t,
+		"layer { name: 'data' type: 'Input' top: 'data' input_param { shape { dim: 2 dim: 8 dim: 3 dim: 3 } } }\n"
+		"layer { name: 'bn' type: 'BatchNorm' bottom: 'data' top: 'bn' }",
+		&train);
 	T_INT(nets_layer(&t, "bn")->l.n_param, 3);
 	for (int i = 0; i < 3; i++) {
 		T_TRUE(t.n->params[i].uses[0].lr_mult == 0);
@@ -139,13 +156,15 @@ T_TEST(statistics_do_not_learn)
 
 /* ---- gradients ------------------------------------------------------------------------------------------------------- */
 
-#define PAIR(lr_a, lr_b) \
-	"layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: 3 dim: 5 } } }\n" \
-	"layer { name: 'y' type: 'Input' top: 'y' input_param { shape { dim: 3 dim: 5 } } }\n" \
-	"layer { name: 'a' type: 'InnerProduct' bottom: 'x' top: 'a' param { name: 'w' " lr_a " } inner_product_param { num_output: 4 " \
-	"weight_filler { type: 'gaussian' std: 1 } } }\n" \
-	"layer { name: 'b' type: 'InnerProduct' bottom: 'y' top: 'b' param { name: 'w' " lr_b " } inner_product_param { num_output: 4 " \
-	"weight_filler { type: 'gaussian' std: 1 } } }\n" \
+#define PAIR(lr_a, lr_b)                                                                                               \
+	"layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: 3 dim: 5 } } }\n"                         \
+	"layer { name: 'y' type: 'Input' top: 'y' input_param { shape { dim: 3 dim: 5 } } }\n"                         \
+	"layer { name: 'a' type: 'InnerProduct' bottom: 'x' top: 'a' param { name: 'w' " lr_a                          \
+	" } inner_product_param { num_output: 4 "                                                                      \
+	"weight_filler { type: 'gaussian' std: 1 } } }\n"                                                              \
+	"layer { name: 'b' type: 'InnerProduct' bottom: 'y' top: 'b' param { name: 'w' " lr_b                          \
+	" } inner_product_param { num_output: 4 "                                                                      \
+	"weight_filler { type: 'gaussian' std: 1 } } }\n"                                                              \
 	"layer { name: 'loss' type: 'EuclideanLoss' bottom: 'a' bottom: 'b' top: 'loss' }\n"
 
 static void run_pair(struct nets *t, const char *text)
@@ -166,7 +185,8 @@ T_TEST(gradients_of_a_shared_parameter)
 
 	run_pair(&one, PAIR("lr_mult: 1", "lr_mult: 1"));
 	run_pair(&each, PAIR("lr_mult: 1", "lr_mult: 10"));
-	const real *both = moka_exec_param_diff(one.e, 0, 0), *a = moka_exec_param_diff(each.e, 0, 0), *b = moka_exec_param_diff(each.e, 0, 1);
+	const real *both = moka_exec_param_diff(one.e, 0, 0), *a = moka_exec_param_diff(each.e, 0, 0),
+		   *b = moka_exec_param_diff(each.e, 0, 1);
 
 	T_TRUE(both && a && b && a != b);
 	T_TRUE(moka_exec_param_diff(one.e, 0, 1) == both);
@@ -193,8 +213,13 @@ T_TEST(a_use_that_does_not_learn)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(multipliers), T_CASE(the_finding_says_what_happens), T_CASE(shapes_must_agree), T_CASE(permissive_sharing_counts_only),
-	T_CASE(sharing_without_shapes), T_CASE(statistics_do_not_learn), T_CASE(gradients_of_a_shared_parameter),
+	T_CASE(multipliers),
+	T_CASE(the_finding_says_what_happens),
+	T_CASE(shapes_must_agree),
+	T_CASE(permissive_sharing_counts_only),
+	T_CASE(sharing_without_shapes),
+	T_CASE(statistics_do_not_learn),
+	T_CASE(gradients_of_a_shared_parameter),
 	T_CASE(a_use_that_does_not_learn),
 };
 

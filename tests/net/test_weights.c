@@ -2,8 +2,9 @@
 #include "nets.h"
 
 #define INPUT "layer { name: 'data' type: 'Input' top: 'data' input_param { shape { dim: 2 dim: 8 } } }\n"
-#define IP(name, bottom, n) \
-	"layer { name: '" name "' type: 'InnerProduct' bottom: '" bottom "' top: '" name "' inner_product_param { num_output: " n " " \
+#define IP(name, bottom, n)                                                                                            \
+	"layer { name: '" name "' type: 'InnerProduct' bottom: '" bottom "' top: '" name                               \
+	"' inner_product_param { num_output: " n " "                                                                   \
 	"weight_filler { type: 'gaussian' std: 1 } bias_filler { type: 'constant' value: 0.5 } } }\n"
 #define TWO INPUT IP("a", "data", "4") IP("b", "a", "3")
 
@@ -31,7 +32,8 @@ static struct file *file_new(void)
 
 static void file_layer(struct file *f, const char *name)
 {
-	f->layers[f->w.n_layers] = (struct moka_weights_layer){ .name = name, .type = "InnerProduct", .blobs = f->blobs[f->w.n_layers] };
+	f->layers[f->w.n_layers] =
+		(struct moka_weights_layer){ .name = name, .type = "InnerProduct", .blobs = f->blobs[f->w.n_layers] };
 	f->w.n_layers++;
 }
 
@@ -40,15 +42,21 @@ static void file_blob(struct file *f, bool legacy, int n, const int64_t *dim)
 	struct moka_weights_layer *l = &f->layers[f->w.n_layers - 1];
 	struct moka_blob_view *v = &l->blobs[l->n_blobs++];
 
-	*v = (struct moka_blob_view){ .n_axes = n, .legacy = legacy, .count = 1, .dtype = MOKA_F32, .data = (const uint8_t *)f->values,
+	*v = (struct moka_blob_view){ .n_axes = n,
+				      .legacy = legacy,
+				      .count = 1,
+				      .dtype = MOKA_F32,
+				      .data = (const uint8_t *)f->values,
 				      .stride = sizeof(float) };
 	for (int i = 0; i < n; i++) {
 		v->dim[i] = dim[i];
 		v->count *= dim[i];
 	}
 }
-#define BLOB(f, ...) file_blob(f, false, (int)MOKA_COUNT(((const int64_t[]){ __VA_ARGS__ })), (const int64_t[]){ __VA_ARGS__ })
-#define LEGACY(f, ...) file_blob(f, true, (int)MOKA_COUNT(((const int64_t[]){ __VA_ARGS__ })), (const int64_t[]){ __VA_ARGS__ })
+#define BLOB(f, ...)                                                                                                   \
+	file_blob(f, false, (int)MOKA_COUNT(((const int64_t[]){ __VA_ARGS__ })), (const int64_t[]){ __VA_ARGS__ })
+#define LEGACY(f, ...)                                                                                                 \
+	file_blob(f, true, (int)MOKA_COUNT(((const int64_t[]){ __VA_ARGS__ })), (const int64_t[]){ __VA_ARGS__ })
 
 static void open_net(struct nets *t, const char *text)
 {
@@ -203,7 +211,8 @@ static void shapes_only(struct file *f)
 
 T_TEST(weights_that_do_not_fit)
 {
-	check_refused(wrong_dimension, "its weight is 4x8, but w.caffemodel has 4x9: dimension 1 is 8 in the net and 9 in the file");
+	check_refused(wrong_dimension,
+		      "its weight is 4x8, but w.caffemodel has 4x9: dimension 1 is 8 in the net and 9 in the file");
 	check_refused(as_many_turned, "dimension 0 is 4 in the net and 8 in the file");
 	check_refused(wrong_legacy, "dimension 1 is 1 in the net and 2 in the file");
 	check_refused(other_axes, "2 dimensions in the net and 3 in the file");
@@ -281,8 +290,10 @@ static void load_five(real scale, enum moka_severity severity)
 	struct nets t;
 	struct file *f = file_new();
 
-	open_net(&t, "layer { name: 'data' type: 'Input' top: 'data' input_param { shape { dim: 2 dim: 2 dim: 3 dim: 3 } } }\n"
-		 "layer { name: 'bn' type: 'BatchNorm' bottom: 'data' top: 'bn' }");
+	open_net(
+		&t,
+		"layer { name: 'data' type: 'Input' top: 'data' input_param { shape { dim: 2 dim: 2 dim: 3 dim: 3 } } }\n"
+		"layer { name: 'bn' type: 'BatchNorm' bottom: 'data' top: 'bn' }");
 	file_layer(f, "bn");
 	BLOB(f, 2);
 	BLOB(f, 2);
@@ -334,11 +345,15 @@ T_TEST(a_net_as_a_message)
 	double v[64];
 	int64_t d[4];
 
-	open_net(&t, "name: 'N'\n" INPUT "layer { name: 'a' type: 'InnerProduct' bottom: 'data' top: 'a' param { name: 'w' } inner_product_param "
-		 "{ num_output: 8 bias_term: false weight_filler { type: 'constant' value: 2 } } }\n"
-		 "layer { name: 'b' type: 'InnerProduct' bottom: 'a' top: 'b' param { name: 'w' } inner_product_param "
-		 "{ num_output: 8 bias_term: false } include { phase: TEST } }\n" IP("z", "b", "2") "layer { name: 't' type: 'ReLU' bottom: 'z' "
-		 "top: 'z' include { phase: TRAIN } }\n");
+	open_net(
+		&t,
+		"name: 'N'\n" INPUT
+		"layer { name: 'a' type: 'InnerProduct' bottom: 'data' top: 'a' param { name: 'w' } inner_product_param "
+		"{ num_output: 8 bias_term: false weight_filler { type: 'constant' value: 2 } } }\n"
+		"layer { name: 'b' type: 'InnerProduct' bottom: 'a' top: 'b' param { name: 'w' } inner_product_param "
+		"{ num_output: 8 bias_term: false } include { phase: TEST } }\n" IP(
+			"z", "b", "2") "layer { name: 't' type: 'ReLU' bottom: 'z' "
+				       "top: 'z' include { phase: TRAIN } }\n");
 	moka_arena_init(&a, 0);
 	T_INT(moka_net_to_msg(t.n, NULL, &a, &m), MOKA_OK);
 	T_STR(moka_get_string(m, "name", ""), "N");
@@ -363,9 +378,16 @@ T_TEST(a_net_as_a_message)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(fillers_and_seeds), T_CASE(reserved_parameters_are_filled_later), T_CASE(unknown_shapes_cannot_be_allocated),
-	T_CASE(weights_that_fit), T_CASE(weights_that_do_not_fit), T_CASE(what_is_left_over), T_CASE(two_files),
-	T_CASE(a_net_without_memory_is_only_checked), T_CASE(nvidias_five_blobs), T_CASE(a_test_net_uses_the_training_nets_parameters),
+	T_CASE(fillers_and_seeds),
+	T_CASE(reserved_parameters_are_filled_later),
+	T_CASE(unknown_shapes_cannot_be_allocated),
+	T_CASE(weights_that_fit),
+	T_CASE(weights_that_do_not_fit),
+	T_CASE(what_is_left_over),
+	T_CASE(two_files),
+	T_CASE(a_net_without_memory_is_only_checked),
+	T_CASE(nvidias_five_blobs),
+	T_CASE(a_test_net_uses_the_training_nets_parameters),
 	T_CASE(a_net_as_a_message),
 };
 

@@ -30,7 +30,8 @@ static void read_file(const char *path, const struct moka_file *file)
 	ok = !moka_text_parse(&a, &text, root, &moka_layer_schema, &f, &m);
 	clean += ok && !f.n;
 	if (ok)
-		ok = !(root == &moka_net_message ? moka_upgrade_net : moka_upgrade_solver)(&a, m, &moka_layer_schema, &f);
+		ok = !(root == &moka_net_message ? moka_upgrade_net : moka_upgrade_solver)(&a, m, &moka_layer_schema,
+											   &f);
 	for (size_t i = 0; i < f.n; i++)
 		ok &= f.items[i].loc.line > 0 && f.items[i].loc.column > 0;
 	if (m) {
@@ -72,7 +73,8 @@ T_TEST(every_file)
 	nftw(folder, visit, 16, FTW_PHYS);
 	if (!files)
 		T_SKIP("no prototxt folder in ../shared");
-	fprintf(stderr, "%d files: %d as they should be, %d with findings, %d not read\n", files, clean, files - clean - bad, bad);
+	fprintf(stderr, "%d files: %d as they should be, %d with findings, %d not read\n", files, clean,
+		files - clean - bad, bad);
 	T_TRUE(files > 1000);
 	T_INT(bad, 0);
 }

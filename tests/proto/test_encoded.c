@@ -22,10 +22,12 @@ static void read_row(char *line, struct row *r)
 }
 
 /* Text -> tree -> bytes; and those bytes -> tree -> text, and again -> bytes. Returns what went wrong, or NULL. */
-static const char *try_row(struct moka_arena *a, const struct row *r, const struct moka_file *file, struct moka_buf *bytes,
-			   struct moka_buf *text, struct moka_buf *again, struct moka_findings *f)
+static const char *try_row(struct moka_arena *a, const struct row *r, const struct moka_file *file,
+			   struct moka_buf *bytes, struct moka_buf *text, struct moka_buf *again,
+			   struct moka_findings *f)
 {
-	const struct moka_message *root = !strcmp(r->message, "NetParameter") ? &moka_net_message : &moka_solver_message;
+	const struct moka_message *root =
+		!strcmp(r->message, "NetParameter") ? &moka_net_message : &moka_solver_message;
 	struct moka_text source = { r->path, (const char *)file->data, file->size }, binary = { .path = r->path };
 	struct moka_error err = { 0 };
 	struct moka_msg *m, *back;
@@ -47,7 +49,8 @@ static const char *try_row(struct moka_arena *a, const struct row *r, const stru
 	sha256_hex(text->data, text->len, sum);
 	if (strcmp(sum, r->text_sum))
 		return "other text than protoc's";
-	if (moka_wire_write_buf(back, again) || again->len != bytes->len || (bytes->len && memcmp(again->data, bytes->data, bytes->len)))
+	if (moka_wire_write_buf(back, again) || again->len != bytes->len ||
+	    (bytes->len && memcmp(again->data, bytes->data, bytes->len)))
 		return "bytes -> tree -> bytes differs";
 	return NULL;
 }

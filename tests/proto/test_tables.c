@@ -12,6 +12,7 @@
 
 /* ---- the part of descriptor.proto that matters -------------------------------------------------- */
 
+/* clang-format off */
 #define ROW(name, num, kind, label, msg) { name, num, kind, label, MOKA_NOWHERE, 0, NULL, NULL, msg, NULL, NULL }
 static const struct moka_field option_fields[] = { ROW("packed", 2, MOKA_BOOL, MOKA_OPTIONAL, NULL), MOKA_F_END };
 static const struct moka_message option_message = { "FieldOptions", option_fields, 0 };
@@ -43,6 +44,7 @@ static const struct moka_message file_message = { "FileDescriptorProto", file_fi
 static const struct moka_field set_fields[] = { ROW("file", 1, MOKA_MESSAGE, MOKA_REPEATED, &file_message), MOKA_F_END };
 static const struct moka_message set_message = { "FileDescriptorSet", set_fields, 0 };
 
+/* clang-format on */
 static struct moka_arena arena;
 static struct moka_file set_file;
 static const struct moka_msg *caffe; /* the FileDescriptorProto */
@@ -107,7 +109,8 @@ static int type_number(enum moka_kind kind)
 	return types[kind];
 }
 
-static void compare_values(const char *message, const struct moka_msg *owner, const struct moka_field *f, const struct moka_msg *d)
+static void compare_values(const char *message, const struct moka_msg *owner, const struct moka_field *f,
+			   const struct moka_msg *d)
 {
 	const char *name = last_part(moka_get_string(d, "type_name", ""));
 	const struct moka_msg *e = find_named(owner, "enum_type", name);
@@ -167,8 +170,8 @@ static void compare_field(const char *message, const struct moka_msg *owner, con
 	if (moka_get_int(d, "type") != type_number(f->kind))
 		differ(message, f->name, "other type");
 	label = moka_get_int(d, "label");
-	if ((label == 3) != (f->label == MOKA_REPEATED || f->label == MOKA_PACKED) || (label == 2) != (f->label == MOKA_REQUIRED) ||
-	    packed != (f->label == MOKA_PACKED))
+	if ((label == 3) != (f->label == MOKA_REPEATED || f->label == MOKA_PACKED) ||
+	    (label == 2) != (f->label == MOKA_REQUIRED) || packed != (f->label == MOKA_PACKED))
 		differ(message, f->name, "other label");
 	if (f->kind == MOKA_MESSAGE && strcmp(f->message->name, last_part(moka_get_string(d, "type_name", ""))))
 		differ(message, f->name, "other message");
@@ -201,10 +204,12 @@ static void compare_message(const struct moka_message *m)
 T_TEST(common_tables)
 {
 	static const struct moka_message *const all[] = {
-		&moka_net_message, &moka_solver_message, &moka_solver_state_message, &moka_layer_message, &moka_v1_layer_message,
-		&moka_v0_layer_message, &moka_blob_message, &moka_blob_shape_message, &moka_blob_vector_message, &moka_datum_message,
-		&moka_filler_message, &moka_param_spec_message, &moka_net_state_message, &moka_net_state_rule_message,
-		&moka_transform_message, &moka_loss_message,
+		&moka_net_message,	 &moka_solver_message,	       &moka_solver_state_message,
+		&moka_layer_message,	 &moka_v1_layer_message,       &moka_v0_layer_message,
+		&moka_blob_message,	 &moka_blob_shape_message,     &moka_blob_vector_message,
+		&moka_datum_message,	 &moka_filler_message,	       &moka_param_spec_message,
+		&moka_net_state_message, &moka_net_state_rule_message, &moka_transform_message,
+		&moka_loss_message,
 	};
 
 	if (!load())
@@ -227,7 +232,8 @@ T_TEST(layer_tables)
 	for (size_t i = 0; i < moka_layer_schema.n; i++) {
 		const struct moka_schema_layer *l = moka_layer_schema.layers[i];
 		const struct moka_msg *f = l->param_name ? find_named(v2, "field", l->param_name) : NULL;
-		const struct moka_msg *e = find_named(find_named(v1, "enum_type", "LayerType"), "value", l->v1_type ? l->v1_type : "");
+		const struct moka_msg *e =
+			find_named(find_named(v1, "enum_type", "LayerType"), "value", l->v1_type ? l->v1_type : "");
 
 		if (l->fork)
 			continue;
@@ -309,7 +315,8 @@ static void random_value(struct moka_rng *r, struct moka_msg *m, const struct mo
 static void random_message(struct moka_rng *r, struct moka_msg *m, int depth)
 {
 	for (const struct moka_field *f = m->type->fields; f->name; f++) {
-		bool repeated = f->label == MOKA_REPEATED || f->label == MOKA_PACKED, wanted = moka_rng_below(r, 3) == 0;
+		bool repeated = f->label == MOKA_REPEATED || f->label == MOKA_PACKED,
+		     wanted = moka_rng_below(r, 3) == 0;
 		if (f->fork || (!wanted && f->label != MOKA_REQUIRED) || (f->kind == MOKA_MESSAGE && depth <= 0))
 			continue;
 		for (uint64_t k = repeated ? moka_rng_below(r, 4) : 1; k > 0; k--)
@@ -334,8 +341,8 @@ static void run_protoc(const char *what, const struct moka_buf *in, struct moka_
 
 	snprintf(path, sizeof(path), "%s/in", t_tmp());
 	T_OK(moka_file_write(path, in->data ? in->data : "", in->len, &err), &err);
-	snprintf(command, sizeof(command), "protoc -I '%s' --%s=caffe.NetParameter '%s' < '%s' > '%s.out'", proto_folder, what,
-		 getenv("MOKA_CAFFE_PROTO"), path, path);
+	snprintf(command, sizeof(command), "protoc -I '%s' --%s=caffe.NetParameter '%s' < '%s' > '%s.out'",
+		 proto_folder, what, getenv("MOKA_CAFFE_PROTO"), path, path);
 	T_INT(system(command), 0);
 	snprintf(path, sizeof(path), "%s/in.out", t_tmp());
 	T_OK(moka_file_open(out, path, &err), &err);

@@ -48,6 +48,7 @@ static const struct moka_finding *find_code(const struct parsed *p, const char *
 
 /* ---- accepted -------------------------------------------------------------------------------- */
 
+/* clang-format off */
 static const struct {
 	const char *text, *printed;
 } accepted[] = {
@@ -80,6 +81,7 @@ static const struct {
 	{ "layers { layer { type: 'hdf5_output' hdf5_output_param { file_name: 'f' } } }",
 	  "layers {\n  layer {\n    type: \"hdf5_output\"\n    hdf5_output_param {\n      file_name: \"f\"\n    }\n  }\n}\n" },
 };
+/* clang-format on */
 
 T_TEST(takes)
 {
@@ -98,6 +100,7 @@ T_TEST(takes)
 /* ---- findings ---------------------------------------------------------------------------------- */
 
 /* The text, its first finding (code, place, a piece of message and of hint), and what is read all the same. */
+/* clang-format off */
 static const struct {
 	const char *text, *code;
 	unsigned line, column;
@@ -153,6 +156,7 @@ static const struct {
 	{ "layers { type: PRE_LU }", "unknown-v1-type", 1, 16, "\"PReLU\"", NULL, "layers {\n  type: PReLU\n}\n" },
 	{ "name: 'a'\n<<<<<<< HEAD\ninput: 'b'\n=======\ninput: 'c'\n>>>>>>> other\n", "merge-conflict", 2, 1, "merge-conflict", "delete the markers", NULL },
 };
+/* clang-format on */
 
 T_TEST(says)
 {
@@ -183,7 +187,8 @@ T_TEST(counts_a_forks_field_once)
 {
 	struct parsed p;
 
-	parse(&p, "layer { op_transform_param { stride: 1 } }\nlayer { op_transform_param { } }\nlayer { op_transform_param { } }\n");
+	parse(&p,
+	      "layer { op_transform_param { stride: 1 } }\nlayer { op_transform_param { } }\nlayer { op_transform_param { } }\n");
 	T_INT(p.f.n, 1);
 	T_HAS(p.f.items[0].message, "3 times");
 	T_INT(p.f.items[0].loc.line, 1);
@@ -196,8 +201,9 @@ T_TEST(keeps_unknown_fields)
 	const struct moka_node *n;
 
 	parse(&p, "layer { my_param { a: 1 b: -2.5 c: \"s\\n\" d: WORD e { f: true } g: [1, 2] } name: \"x\" }");
-	T_STR(p.printed.data, "layer {\n  name: \"x\"\n  my_param {\n    a: 1\n    b: -2.5\n    c: \"s\\n\"\n    d: WORD\n    e {\n      f: true\n"
-			      "    }\n    g: 1\n    g: 2\n  }\n}\n");
+	T_STR(p.printed.data,
+	      "layer {\n  name: \"x\"\n  my_param {\n    a: 1\n    b: -2.5\n    c: \"s\\n\"\n    d: WORD\n    e {\n      f: true\n"
+	      "    }\n    g: 1\n    g: 2\n  }\n}\n");
 	n = moka_get(moka_get_msg(p.m, "layer"), "my_param");
 	T_TRUE(n && !n->field && n->kind == MOKA_NODE_MESSAGE);
 	T_INT(moka_get_int(n->u.m, "a"), 1);
@@ -249,8 +255,10 @@ T_TEST(deep_braces)
 
 T_TEST(not_a_prototxt)
 {
-	static const char lfs[] = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935\nsize 12345\n";
-	static const char html[] = "<!DOCTYPE html>\n<html><head><title>404</title></head>\n<body>Not found</body></html>\n";
+	static const char lfs[] =
+		"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935\nsize 12345\n";
+	static const char html[] =
+		"<!DOCTYPE html>\n<html><head><title>404</title></head>\n<body>Not found</body></html>\n";
 	unsigned char junk[4096];
 	struct moka_rng r;
 	struct parsed p;
@@ -292,9 +300,10 @@ T_TEST(many_open_strings)
 /* Every cut of a text: a finding perhaps, never a crash. */
 T_TEST(cut_anywhere)
 {
-	static const char text[] = "name: 'n' layer { name: \"a\\x41\\u00e9\" type: 'Convolution' param [{ lr_mult: 1e-3 }, < name: 'w' >]\n"
-				   "convolution_param { pad: [1, 2] weight_filler { type: \"xavier\" } engine: CAFFE } }\n"
-				   "layers { type: RELU blobs_lr: .5 } input_dim: 0x1F; foo { bar: [a, -inf] } # end";
+	static const char text[] =
+		"name: 'n' layer { name: \"a\\x41\\u00e9\" type: 'Convolution' param [{ lr_mult: 1e-3 }, < name: 'w' >]\n"
+		"convolution_param { pad: [1, 2] weight_filler { type: \"xavier\" } engine: CAFFE } }\n"
+		"layers { type: RELU blobs_lr: .5 } input_dim: 0x1F; foo { bar: [a, -inf] } # end";
 
 	for (size_t n = 0; n < sizeof(text); n++) {
 		struct parsed p;
@@ -309,8 +318,15 @@ T_TEST(cut_anywhere)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(takes), T_CASE(says), T_CASE(counts_a_forks_field_once), T_CASE(keeps_unknown_fields), T_CASE(knows_places),
-	T_CASE(deep_braces), T_CASE(not_a_prototxt), T_CASE(many_open_strings), T_CASE(cut_anywhere),
+	T_CASE(takes),
+	T_CASE(says),
+	T_CASE(counts_a_forks_field_once),
+	T_CASE(keeps_unknown_fields),
+	T_CASE(knows_places),
+	T_CASE(deep_braces),
+	T_CASE(not_a_prototxt),
+	T_CASE(many_open_strings),
+	T_CASE(cut_anywhere),
 };
 
 int main(int argc, char **argv)

@@ -19,7 +19,8 @@ static struct moka_msg *parse(const char *text, const struct moka_message *root)
 
 T_TEST(gets)
 {
-	struct moka_msg *m = parse("base_lr: 0.1 test_iter: [3, 4] max_iter: 7 net: 'a' delta: 2", &moka_solver_message);
+	struct moka_msg *m =
+		parse("base_lr: 0.1 test_iter: [3, 4] max_iter: 7 net: 'a' delta: 2", &moka_solver_message);
 	int64_t ints[4];
 
 	T_TRUE(moka_get_float(m, "base_lr") == (double)0.1f);
@@ -51,10 +52,14 @@ T_TEST(decodes)
 	f = moka_decode(&arena, NULL, &moka_filler_message);
 	T_STR(f->type, "constant");
 	T_TRUE(f->max == 1 && f->std == 1 && f->value == 0 && f->sparse == -1 && f->variance_norm == 0);
-	f = moka_decode(&arena, parse("type: 'msra' variance_norm: AVERAGE value: .5 sparse: 3", &moka_filler_message), NULL);
+	f = moka_decode(&arena, parse("type: 'msra' variance_norm: AVERAGE value: .5 sparse: 3", &moka_filler_message),
+			NULL);
 	T_STR(f->type, "msra");
 	T_TRUE(f->value == 0.5f && f->sparse == 3 && f->variance_norm == 2);
-	t = moka_decode(&arena, parse("scale: 2 mirror: true mean_value: [1, 2.5] crop_size: 4000000000", &moka_transform_message), NULL);
+	t = moka_decode(
+		&arena,
+		parse("scale: 2 mirror: true mean_value: [1, 2.5] crop_size: 4000000000", &moka_transform_message),
+		NULL);
 	T_TRUE(t->scale == 2 && t->mirror && !t->force_gray && t->mean_file == NULL && t->crop_size == 4000000000u);
 	T_INT(t->mean_value.n, 2);
 	T_TRUE(MOKA_LIST_AT(t->mean_value, float, 1) == 2.5f);
@@ -70,7 +75,8 @@ T_TEST(decodes_runs)
 	const struct moka_shape_param *s;
 	struct moka_msg *m;
 
-	T_INT(moka_wire_parse(&arena, bytes, sizeof(bytes) - 1, NULL, &moka_blob_shape_message, NULL, NULL, &m), MOKA_OK);
+	T_INT(moka_wire_parse(&arena, bytes, sizeof(bytes) - 1, NULL, &moka_blob_shape_message, NULL, NULL, &m),
+	      MOKA_OK);
 	s = moka_decode(&arena, m, NULL);
 	T_INT(s->dim.n, 4);
 	T_INT(MOKA_LIST_AT(s->dim, int64_t, 1), 256);
@@ -112,8 +118,9 @@ T_TEST(makes)
 	T_TRUE(moka_add_int(&arena, net, s, "no_such_field", 1) == NULL);
 	moka_buf_init(&b, 0);
 	moka_text_print(net, &b);
-	T_STR(b.data, "name: \"n\"\nlayer {\n  type: \"Convolution\"\n  loss_weight: 0.1\n  blobs {\n    data: 1\n    data: 2\n  }\n"
-		      "  convolution_param {\n    num_output: 3\n    pad: 1\n    pad: 2\n  }\n}\n");
+	T_STR(b.data,
+	      "name: \"n\"\nlayer {\n  type: \"Convolution\"\n  loss_weight: 0.1\n  blobs {\n    data: 1\n    data: 2\n  }\n"
+	      "  convolution_param {\n    num_output: 3\n    pad: 1\n    pad: 2\n  }\n}\n");
 	moka_buf_release(&b);
 	moka_remove(param, "pad");
 	T_FALSE(moka_has(param, "pad"));
@@ -169,8 +176,8 @@ T_TEST(knows_forks)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(gets), T_CASE(decodes), T_CASE(decodes_runs), T_CASE(decodes_every_layer), T_CASE(makes), T_CASE(finds_fields),
-	T_CASE(knows_forks),
+	T_CASE(gets),  T_CASE(decodes),	     T_CASE(decodes_runs), T_CASE(decodes_every_layer),
+	T_CASE(makes), T_CASE(finds_fields), T_CASE(knows_forks),
 };
 
 int main(int argc, char **argv)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 /* The old text; the new one as it prints; codes of the findings, in order, between blanks. */
+/* clang-format off */
 static const struct row {
 	const char *old, *now, *codes;
 } nets[] = {
@@ -34,6 +35,9 @@ static const struct row {
 	{ "layers { type: UNPOOLING unpooling_param { a: 1 } }", "layer {\n  type: \"UNPOOLING\"\n  unpooling_param {\n    a: 1\n  }\n}\n", "upgraded-v1 " },
 	{ "layers { type: PRELU prelu_param { channel_shared: true } }",
 	  "layer {\n  type: \"PReLU\"\n  prelu_param {\n    channel_shared: true\n  }\n}\n", "upgraded-v1 " },
+	{ "layers { type: CONCAT propagate_down: true propagate_down: 0 phase: TEST phase: WHEN prelu_param: 3 }",
+	  "layer {\n  type: \"Concat\"\n  phase: TEST\n  propagate_down: true\n  propagate_down: false\n  phase: WHEN\n  prelu_param: 3\n}\n",
+	  "upgraded-v1 " },
 	/* V0 */
 	{ "layers { layer { name: 'c' type: 'conv' num_output: 9 kernelsize: 3 stride: 2 group: 3 biasterm: false pad: 1 blobs_lr: 1 weight_decay: 2\n"
 	  " weight_filler { type: 'xavier' } } bottom: 'x' top: 'c' }",
@@ -89,6 +93,7 @@ static const struct row {
 	{ "type: 'AdaGrad'", "type: \"AdaGrad\"\n", "" },
 	{ "type: 'AdaGrad' solver_type: SGD", "type: \"AdaGrad\"\n", "solver-type-twice " },
 };
+/* clang-format on */
 
 static void check(const struct row *r, const struct moka_message *root)
 {
@@ -143,10 +148,12 @@ T_TEST(binary_v1)
 
 	moka_arena_init(&a, 0);
 	moka_buf_init(&out, 0);
-	T_OK(moka_wire_parse(&a, bytes, sizeof(bytes) - 1, NULL, &moka_net_message, &moka_layer_schema, &err, &m), &err);
+	T_OK(moka_wire_parse(&a, bytes, sizeof(bytes) - 1, NULL, &moka_net_message, &moka_layer_schema, &err, &m),
+	     &err);
 	T_INT(moka_upgrade_net(&a, m, &moka_layer_schema, NULL), MOKA_OK);
 	moka_text_print(m, &out);
-	T_STR(out.data, "layer {\n  type: \"Convolution\"\n  top: \"\"\n  param {\n    lr_mult: 1\n  }\n  param {\n    lr_mult: 2\n  }\n}\n");
+	T_STR(out.data,
+	      "layer {\n  type: \"Convolution\"\n  top: \"\"\n  param {\n    lr_mult: 1\n  }\n  param {\n    lr_mult: 2\n  }\n}\n");
 	moka_buf_release(&out);
 	moka_arena_release(&a);
 }
@@ -173,7 +180,10 @@ T_TEST(places_stay)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(nets_are_brought_up_to_date), T_CASE(solvers_are_brought_up_to_date), T_CASE(binary_v1), T_CASE(places_stay),
+	T_CASE(nets_are_brought_up_to_date),
+	T_CASE(solvers_are_brought_up_to_date),
+	T_CASE(binary_v1),
+	T_CASE(places_stay),
 };
 
 int main(int argc, char **argv)

@@ -41,6 +41,7 @@ static void done(struct read *r)
  * (NULL: the same bytes).
  */
 #define B(s) s, sizeof(s) - 1
+/* clang-format off */
 static const struct {
 	const char *bytes;
 	size_t n;
@@ -90,6 +91,7 @@ static const struct {
 	  "layer {\n  blobs {\n    data: 1\n    data: 2\n    data: 3\n  }\n}\n",
 	  B("\xa2\x06\x10\x3a\x0e\x2a\x0c\x00\x00\x80\x3f\x00\x00\x00\x40\x00\x00\x40\x40") },
 };
+/* clang-format on */
 
 T_TEST(as_protoc)
 {
@@ -117,6 +119,7 @@ T_TEST(as_protoc)
 }
 
 /* What is wrong with these, in words: the place, the field, and that it is the file's fault. */
+/* clang-format off */
 static const struct {
 	const char *bytes;
 	size_t n;
@@ -137,6 +140,7 @@ static const struct {
 	{ B("\x22\x01\x80"), "byte 2", "input_dim" },
 	{ B("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"), "byte 0", "" },
 };
+/* clang-format on */
 
 T_TEST(says_where_it_breaks)
 {
@@ -243,7 +247,11 @@ T_TEST(many_merges)
 	moka_buf_init(&b, 0);
 	moka_buf_puts(&b, "\x0a\x01n");
 	for (int i = 0; i < 200000; i++)
-		moka_buf_add(&b, "\x32\x05\x1a\x03" "abc\x1a\x01" "i", 10);
+		moka_buf_add(&b,
+			     "\x32\x05\x1a\x03"
+			     "abc\x1a\x01"
+			     "i",
+			     10);
 	read_bytes(&r, &moka_net_message, b.data, b.len);
 	T_OK(r.status, &r.err);
 	T_INT(moka_count(moka_get_msg(r.m, "state"), "stage"), 200000);
@@ -299,7 +307,9 @@ T_TEST(damaged_anywhere)
 /* An arena with a ceiling: no memory is an error value. */
 T_TEST(no_memory)
 {
-	static const char bytes[] = "\x0a\x04name\x1a\x01" "a\x1a\x01" "b\x32\x02\x08\x01";
+	static const char bytes[] = "\x0a\x04name\x1a\x01"
+				    "a\x1a\x01"
+				    "b\x32\x02\x08\x01";
 
 	for (size_t limit = 1; limit < 2000; limit += 16) {
 		struct moka_arena a;
@@ -308,15 +318,18 @@ T_TEST(no_memory)
 		enum moka_status st;
 
 		moka_arena_init(&a, limit);
-		st = moka_wire_parse(&a, bytes, sizeof(bytes) - 1, &name, &moka_net_message, &moka_layer_schema, &err, &m);
+		st = moka_wire_parse(&a, bytes, sizeof(bytes) - 1, &name, &moka_net_message, &moka_layer_schema, &err,
+				     &m);
 		T_TRUE(st == MOKA_OK || (st == MOKA_ERR_NOMEM && !m));
 		moka_arena_release(&a);
 	}
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(as_protoc), T_CASE(says_where_it_breaks), T_CASE(weights_are_views), T_CASE(unpacked_floats_are_one_run),
-	T_CASE(deep_groups), T_CASE(many_merges), T_CASE(damaged_anywhere), T_CASE(no_memory),
+	T_CASE(as_protoc),	   T_CASE(says_where_it_breaks),
+	T_CASE(weights_are_views), T_CASE(unpacked_floats_are_one_run),
+	T_CASE(deep_groups),	   T_CASE(many_merges),
+	T_CASE(damaged_anywhere),  T_CASE(no_memory),
 };
 
 int main(int argc, char **argv)
