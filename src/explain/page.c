@@ -197,7 +197,17 @@ static const char *cell(const struct moka__table *t, int row, int column)
 }
 
 #define MAX_COLUMNS 12
-#define LEAST 7 /* columns of text that stay of a cut cell */
+
+/* The widest column that is still wider than `least`, of those that may give, or of all; -1: none. */
+static int widest(const struct moka__table *t, const int *width, int least, bool all)
+{
+	int found = -1;
+
+	for (int i = 0; i < t->n_columns; i++)
+		if ((all || t->columns[i].give) && width[i] > least && (found < 0 || width[i] > width[found]))
+			found = i;
+	return found;
+}
 
 /* The width of each column: its widest cell, then less where the terminal is too narrow. */
 static void measure(const struct moka__page *p, const struct moka__table *t, int *width)
@@ -211,17 +221,15 @@ static void measure(const struct moka__page *p, const struct moka__table *t, int
 		total += width[i];
 	}
 	for (; total > p->width; total--) {
-		int widest = -1;
+		int give = widest(t, width, 7, false);
 
-		for (int i = 0; i < t->n_columns; i++)
-			if (t->columns[i].give && width[i] > LEAST && (widest < 0 || width[i] > width[widest]))
-				widest = i;
-		for (int i = 0; widest < 0 && i < t->n_columns; i++)
-			if (width[i] > LEAST)
-				widest = i;
-		if (widest < 0)
+		if (give < 0)
+			give = widest(t, width, 7, true);
+		if (give < 0)
+			give = widest(t, width, 3, true);
+		if (give < 0)
 			return;
-		width[widest]--;
+		width[give]--;
 	}
 }
 

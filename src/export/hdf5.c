@@ -107,11 +107,13 @@ static enum moka_status write_all(hid_t file, const char *path, const struct mok
 
 struct image {
 	void *bytes; /* owned, once the library has closed the file */
+	size_t held; /* what was asked for last: no more is read of it */
 };
 
 static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *image)
 {
-	(void)op, (void)image;
+	(void)op;
+	((struct image *)image)->held = size;
 	return malloc(size);
 }
 
@@ -123,7 +125,8 @@ static void *image_memcpy(void *to, const void *from, size_t size, H5FD_file_ima
 
 static void *image_realloc(void *p, size_t size, H5FD_file_image_op_t op, void *image)
 {
-	(void)op, (void)image;
+	(void)op;
+	((struct image *)image)->held = size;
 	return realloc(p, size);
 }
 
@@ -198,13 +201,13 @@ static enum moka_status make_image(struct image *image, size_t *size, const char
 	}
 	if (access >= 0)
 		H5Pclose(access);
-	*size = (size_t)bytes;
+	*size = MOKA_MIN((size_t)bytes, image->held);
 	return !status && !image->bytes ? failed(err, path, "the file") : status;
 }
 
 enum moka_status moka_export_hdf5(const char *path, const struct moka_export_array *a, size_t n, struct moka_error *err)
 {
-	struct image image = { NULL };
+	struct image image = { NULL, 0 };
 	enum moka_status status;
 	size_t size;
 

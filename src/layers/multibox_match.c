@@ -43,7 +43,7 @@ enum moka_status moka__multibox_check_objects(const struct moka_layer *l, struct
 					     (long long)i, name, (double)o[0], (long long)v->num);
 		if (image < 0)
 			continue;
-		if (!moka__whole(o[1], 0, v->classes - 1, &label) && !v->p->map_object_to_agnostic)
+		if (!moka__whole(o[1], 0, v->p->map_object_to_agnostic ? INT32_MAX : v->classes - 1, &label))
 			return moka_call_bad(l, c, MOKA_ERR_DATA,
 					     "object %lld of '%s' (image %lld) has the label %g, and labels are 0 to %lld",
 					     (long long)i, name, (long long)image, (double)o[1], (long long)v->classes - 1);

@@ -70,8 +70,11 @@ static enum moka_status set_size(const struct moka_layer *l, struct moka_finding
 {
 	const struct upsample_param *p = l->param;
 
-	v->sh = has(l, "scale_h") ? p->scale_h : p->scale;
-	v->sw = has(l, "scale_w") ? p->scale_w : p->scale;
+	v->sh = v->sw = l->n_bottom == 1 && !has(l, "scale") ? 1 : p->scale;
+	if (l->n_bottom > 1 && has(l, "scale_h"))
+		v->sh = p->scale_h;
+	if (l->n_bottom > 1 && has(l, "scale_w"))
+		v->sw = p->scale_w;
 	if (l->n_bottom > 1 && has(l, "upsample_h") && has(l, "upsample_w")) {
 		v->oh = p->upsample_h;
 		v->ow = p->upsample_w;

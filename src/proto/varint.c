@@ -149,7 +149,7 @@ int moka__wire_of(enum moka_kind kind)
 
 struct moka__run_walk moka__run_start(const struct moka_run *r, enum moka_kind kind)
 {
-	return (struct moka__run_walk){ r->p, r->count, r->skip, kind, r->p + r->bytes };
+	return (struct moka__run_walk){ r->p, r->count, r->skip, kind, r->bytes ? r->p + r->bytes : r->p };
 }
 
 bool moka__run_int(struct moka__run_walk *w, int64_t *out)

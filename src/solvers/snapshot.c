@@ -287,8 +287,9 @@ static enum moka_status restore_from(struct moka_solver *s, const struct moka_fi
 
 enum moka_status moka__solver_restore(struct moka_solver *s, const char *path, struct moka_findings *f)
 {
-	const char *found = moka_path_resolve(&s->arena, path, s->model->text.path);
-	struct moka_text *text = MOKA_NEW(&s->arena, struct moka_text);
+	/* in the findings' arena: findings outlive a solver that can't be made */
+	const char *found = moka_path_resolve(&f->arena, path, s->model->text.path);
+	struct moka_text *text = MOKA_NEW(&f->arena, struct moka_text);
 	struct moka_file file;
 	struct moka_error err;
 

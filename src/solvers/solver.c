@@ -187,7 +187,7 @@ static enum moka_status load_weights(struct moka_solver *s, const char *path, st
 {
 	struct moka_weights *w;
 	struct moka_error err;
-	struct moka_text *text = MOKA_NEW(&s->arena, struct moka_text);
+	struct moka_text *text = MOKA_NEW(&f->arena, struct moka_text); /* findings outlive the solver */
 
 	if (!text)
 		return MOKA_ERR_NOMEM;
