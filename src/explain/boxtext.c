@@ -1,16 +1,17 @@
 /*
  * boxtext.c - what stands in a box and beside the lines that leave it, in as many columns as there are.
  *
- * Wide: a layer a line, "name  Type settings  shape" in columns. Narrow: the name, below it type and settings, wrapped. In a small
- * net in-place layers have lines of their own; in a large one they follow what they work on: "Convolution 64 3x3 + ReLU".
+ * Wide: a layer a line, "name  Type settings  shape" in columns. Narrow: the name, below it type and settings,
+ * wrapped. In a small net in-place layers have lines of their own; in a large one they follow what they work on:
+ * "Convolution 64 3x3 + ReLU".
  */
 #include "internal.h"
 
 #include <string.h>
 
 const struct moka__style moka__styles[MOKA__STYLES] = {
-	{ 0, 2, 3 },  { 52, 2, 3 }, { 44, 2, 2 }, { 36, 1, 2 }, { 28, 1, 2 }, { 23, 1, 2 }, { 19, 1, 2 }, { 19, 0, 2 },
-	{ 16, 1, 2 }, { 16, 0, 2 }, { 13, 0, 1 }, { 10, 0, 1 },
+	{ 0, 2, 3 },  { 52, 2, 3 }, { 44, 2, 2 }, { 36, 1, 2 }, { 28, 1, 2 }, { 23, 1, 2 },
+	{ 19, 1, 2 }, { 19, 0, 2 }, { 16, 1, 2 }, { 16, 0, 2 }, { 13, 0, 1 }, { 10, 0, 1 },
 };
 
 #define MAX_LINES 400 /* of a box: a chain of in-place layers has no natural end */
@@ -36,7 +37,10 @@ static const char *cut(struct moka__graph *g, const char *s, int columns)
 	return moka__cut(&g->arena, s, columns, false, g->ascii);
 }
 
-/* A name's end says more than its start: "inception_3a/3x3_reduce" is "…3a/3x3_reduce", from a '/' or '_' on if one is near. */
+/*
+ * A name's end says more than its start: "inception_3a/3x3_reduce" is "…3a/3x3_reduce", from a '/' or '_' on if
+ * one is near.
+ */
 static const char *cut_name(struct moka__graph *g, const char *s, int columns)
 {
 	const char *dots = g->ascii ? ".." : "…", *tail = s;
@@ -58,9 +62,15 @@ static const char *cut_name(struct moka__graph *g, const char *s, int columns)
 static const char *short_type(const char *type)
 {
 	static const char *const pairs[][2] = {
-		{ "Convolution", "Conv" },       { "Deconvolution", "Deconv" },  { "DepthwiseConvolution", "DwConv" },
-		{ "ConvolutionDepthwise", "DwConv" }, { "InnerProduct", "InnerProd" }, { "BatchNorm", "BN" },
-		{ "SoftmaxWithLoss", "SoftmaxLoss" }, { "Pooling", "Pool" },      { "Permute", "Perm" },
+		{ "Convolution", "Conv" },
+		{ "Deconvolution", "Deconv" },
+		{ "DepthwiseConvolution", "DwConv" },
+		{ "ConvolutionDepthwise", "DwConv" },
+		{ "InnerProduct", "InnerProd" },
+		{ "BatchNorm", "BN" },
+		{ "SoftmaxWithLoss", "SoftmaxLoss" },
+		{ "Pooling", "Pool" },
+		{ "Permute", "Perm" },
 	};
 
 	for (size_t i = 0; i < MOKA_COUNT(pairs); i++)
@@ -83,7 +93,10 @@ static const char *operation(struct moka__graph *g, const struct moka_net_layer 
 	return print(g, "%s%s%s%s", brief ? short_type(type) : type, *settings ? " " : "", settings, remark(nl));
 }
 
-/* The same with the in-place layers that follow in the box: "Convolution 64 3x3 + ReLU"; *next: the layer after them. */
+/*
+ * The same with the in-place layers that follow in the box: "Convolution 64 3x3 + ReLU"; *next: the layer after
+ * them.
+ */
 static const char *operations(struct moka__graph *g, const struct moka__box *b, int i, bool brief, int *next)
 {
 	struct moka_buf s;
@@ -95,7 +108,8 @@ static const char *operations(struct moka__graph *g, const struct moka__box *b, 
 		const char *type = moka__type(&g->n->layers[b->layers[i]]);
 
 		if (s.len < 400)
-			moka_buf_printf(&s, " + %s%s", brief ? short_type(type) : type, remark(&g->n->layers[b->layers[i]]));
+			moka_buf_printf(&s, " + %s%s", brief ? short_type(type) : type,
+					remark(&g->n->layers[b->layers[i]]));
 	}
 	*next = i;
 	out = s.len ? moka_arena_strdup(&g->arena, s.data) : "";
@@ -210,12 +224,13 @@ static void add_refs(struct moka__graph *g, struct moka__box *b, int limit)
 		if (!e->cut)
 			continue;
 		if (several && names.n < names.max)
-			moka__names_add(&names, print(g, "%s %s", moka__ref_sign(g, e->ref), wire_name(g, &g->nets[e->net])));
+			moka__names_add(&names,
+					print(g, "%s %s", moka__ref_sign(g, e->ref), wire_name(g, &g->nets[e->net])));
 		else
 			moka__names_add(&names, names.n < names.max ? wire_name(g, &g->nets[e->net]) : "");
 	}
-	add_list(g, b, several ? print(g, "%s ", arrow) : print(g, "%s %s ", moka__ref_sign(g, ref), arrow), moka__names_end(&names, &g->arena),
-		 limit);
+	add_list(g, b, several ? print(g, "%s ", arrow) : print(g, "%s %s ", moka__ref_sign(g, ref), arrow),
+		 moka__names_end(&names, &g->arena), limit);
 }
 
 /* Columns of one layer's line. */
@@ -282,7 +297,8 @@ static bool wide_text(struct moka__graph *g, struct moka__box *b, const struct r
 			s = print(g, "%s  %s", pad(g, s, name + 2 + what), rows[i].shape);
 		add_line(g, b, s, rows[i].bad ? MOKA__BAD : MOKA__NAME, name);
 		if (rows[i].shared)
-			add_line(g, b, cut(g, print(g, "%*s%s", n > 1 ? 2 : 0, "", rows[i].shared), limit), MOKA__FAINT, limit);
+			add_line(g, b, cut(g, print(g, "%*s%s", n > 1 ? 2 : 0, "", rows[i].shared), limit), MOKA__FAINT,
+				 limit);
 	}
 	return true;
 }
@@ -309,7 +325,8 @@ static void add_wrapped(struct moka__graph *g, struct moka__box *b, const char *
 			fit -= 2;
 		if (!fit)
 			fit = n;
-		add_line(g, b, print(g, " %s", cut(g, moka_arena_strndup(&g->arena, s, fit), limit - 1)), MOKA__PLAIN, 0);
+		add_line(g, b, print(g, " %s", cut(g, moka_arena_strndup(&g->arena, s, fit), limit - 1)), MOKA__PLAIN,
+			 0);
 		s += fit + (s[fit] == ' ');
 	}
 }
@@ -340,11 +357,12 @@ static void group_text(struct moka__graph *g, struct moka__box *b, int limit)
 	}
 	add_line(g, b, cut(g, print(g, "%d side by side:", b->members), limit), MOKA__FAINT, limit);
 	for (int i = 0, next; i < b->n_layers && shown < GROUP_LINES; i = next, shown++) {
-		const char *name = moka__layer_name(&g->n->layers[b->layers[i]]), *what = operations(g, b, i, true, &next);
+		const char *name = moka__layer_name(&g->n->layers[b->layers[i]]),
+			   *what = operations(g, b, i, true, &next);
 		int room = limit - moka__columns(name) - 2;
 
-		add_line(g, b, room > 6 ? print(g, "%s  %s", name, cut(g, what, room)) : cut_name(g, name, limit), MOKA__NAME,
-			 moka__columns(name));
+		add_line(g, b, room > 6 ? print(g, "%s  %s", name, cut(g, what, room)) : cut_name(g, name, limit),
+			 MOKA__NAME, moka__columns(name));
 	}
 	if (b->n_layers > shown)
 		add_line(g, b, cut(g, print(g, "and %d layers more", b->n_layers - shown), limit), MOKA__PLAIN, 0);
@@ -414,10 +432,17 @@ int moka__box_rows(const struct moka__graph *g, const struct moka__box *b)
 {
 	if (b->input >= 0)
 		return 1;
-	return MOKA_MIN(b->members > 1 ? GROUP_LINES + 2 : g->open ? b->n_layers : moka__box_layers(g, b), MAX_LINES) + 2;
+	return MOKA_MIN(b->members > 1 ? GROUP_LINES + 2
+			: g->open      ? b->n_layers
+				       : moka__box_layers(g, b),
+			MAX_LINES) +
+	       2;
 }
 
-/* ---- beside the lines ------------------------------------------------------------------------------------------- */
+/*
+ * ---- beside the lines
+ * -------------------------------------------------------------------------------------------
+ */
 
 bool moka__wire_drawn(const struct moka__graph *g, const struct moka__wire *w)
 {
@@ -443,6 +468,8 @@ static bool named_in_box(const struct moka__graph *g, const struct moka__wire *w
 	return x && x->producer >= 0 && !strcmp(x->name, moka__layer_name(&g->n->layers[x->producer]));
 }
 
+#define LEAST_LABEL 8 /* a shape cut shorter says nothing */
+
 const char *moka__wire_label(struct moka__graph *g, const struct moka__wire *w, int columns, bool brief)
 {
 	const char *name = wire_name(g, w), *shape, *both;
@@ -457,18 +484,11 @@ const char *moka__wire_label(struct moka__graph *g, const struct moka__wire *w, 
 	if (moka__columns(both) <= columns && !(brief && named_in_box(g, w)))
 		return both;
 	room = columns - moka__columns(shape) - 1;
+	if (columns < LEAST_LABEL && moka__columns(shape) > columns)
+		return "";
 	if (named_in_box(g, w) || room < 5)
 		return cut(g, shape, columns);
 	return print(g, "%s %s", cut_name(g, name, room), shape);
-}
-
-int moka__label_columns(struct moka__graph *g, const struct moka__wire *w, int labels)
-{
-	if (!labels || g->boxes[w->from].input >= 0)
-		return 0;
-	if (labels == 2)
-		return MOKA_MIN(moka__columns(moka__wire_label(g, w, g->width, false)), g->width / 2 - 4);
-	return w->blob < 0 ? 9 : moka__columns(moka__shape(&g->arena, &g->n->blobs[w->blob].shape));
 }
 
 /* "→ ① mbox_conf": where the references of one number lead. */
@@ -502,7 +522,8 @@ const char *moka__wire_refs(struct moka__graph *g, const struct moka__wire *w, i
 			}
 		}
 		names_text = moka__names_end(&names, &g->arena);
-		moka_buf_printf(&b, "%s%s %s", b.len ? "  " : "", moka__ref_sign(g, ref), n > 2 ? print(g, "%d layers", n) : names_text);
+		moka_buf_printf(&b, "%s%s %s", b.len ? "  " : "", moka__ref_sign(g, ref),
+				n > 2 ? print(g, "%d layers", n) : names_text);
 		last = ref;
 		if (b.len > 200)
 			break;
@@ -510,6 +531,24 @@ const char *moka__wire_refs(struct moka__graph *g, const struct moka__wire *w, i
 	out = cut(g, print(g, "%s %s", g->ascii ? ">" : "→", b.len ? b.data : ""), columns);
 	moka_buf_release(&b);
 	return out;
+}
+
+#define MAX_REFS_COLUMNS 18 /* kept free for them; there may be room for more */
+
+int moka__label_columns(struct moka__graph *g, const struct moka__wire *w, int labels)
+{
+	int refs = 0;
+
+	if (!labels)
+		return 0;
+	if (moka__wire_has_refs(g, w))
+		refs = MOKA_MIN(moka__columns(moka__wire_refs(g, w, g->width)) - 1, MAX_REFS_COLUMNS);
+	if (g->boxes[w->from].input >= 0)
+		return refs;
+	if (labels == 2)
+		return MOKA_MAX(refs,
+				MOKA_MIN(moka__columns(moka__wire_label(g, w, g->width, false)), g->width / 2 - 4));
+	return MOKA_MAX(refs, w->blob < 0 ? 9 : moka__columns(moka__shape(&g->arena, &g->n->blobs[w->blob].shape)));
 }
 
 int moka__port(const struct moka__graph *g, const struct moka__box *b, int net)

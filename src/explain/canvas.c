@@ -1,6 +1,7 @@
 /*
- * canvas.c - a grid of characters with lines on it. A cell remembers in which directions lines leave it and whose they
- * are: lines of one owner join (with the right corner), lines of two cross, and then the vertical one is seen to pass over.
+ * canvas.c - a grid of characters with lines on it. A cell remembers in which directions lines leave it and whose
+ * they are: lines of one owner join (with the right corner), lines of two cross, and then the vertical one is seen
+ * to pass over.
  */
 #include "internal.h"
 
@@ -33,7 +34,8 @@ static struct moka__cell *at(struct moka__canvas *c, int x, int y)
 			c->failed = true;
 			return NULL;
 		}
-		memset(cells + (size_t)c->cap * (size_t)c->width, 0, (size_t)(cap - c->cap) * (size_t)c->width * sizeof(*cells));
+		memset(cells + (size_t)c->cap * (size_t)c->width, 0,
+		       (size_t)(cap - c->cap) * (size_t)c->width * sizeof(*cells));
 		c->cells = cells;
 		c->cap = cap;
 	}

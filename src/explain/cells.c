@@ -1,6 +1,6 @@
 /*
- * cells.c - text as columns of a terminal. Names in a model are whatever bytes its author typed: controls (which could steer the
- * terminal) and bytes that are no UTF-8 never get through.
+ * cells.c - text as columns of a terminal. Names in a model are whatever bytes its author typed: controls (which
+ * could steer the terminal) and bytes that are no UTF-8 never get through.
  */
 #include "internal.h"
 
@@ -30,7 +30,8 @@ static uint32_t decode(const unsigned char *s, int *len)
 /* Marks that turn the direction of text or hide in it: as bad in a terminal as controls. */
 static bool is_hidden(uint32_t c)
 {
-	return (c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF;
+	return (c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) ||
+	       c == 0xFEFF;
 }
 
 uint32_t moka__cell_next(const char **s)
@@ -53,9 +54,10 @@ uint32_t moka__cell_next(const char **s)
 int moka__cell_columns(uint32_t c)
 {
 	static const uint32_t wide[][2] = {
-		{ 0x1100, 0x115F }, { 0x2E80, 0x303E }, { 0x3041, 0x33FF }, { 0x3400, 0x4DBF }, { 0x4E00, 0x9FFF },
-		{ 0xA000, 0xA4CF }, { 0xAC00, 0xD7A3 }, { 0xF900, 0xFAFF }, { 0xFE30, 0xFE6F }, { 0xFF00, 0xFF60 },
-		{ 0xFFE0, 0xFFE6 }, { 0x1F300, 0x1F64F }, { 0x1F900, 0x1F9FF }, { 0x20000, 0x3FFFD },
+		{ 0x1100, 0x115F },   { 0x2E80, 0x303E },   { 0x3041, 0x33FF }, { 0x3400, 0x4DBF },
+		{ 0x4E00, 0x9FFF },   { 0xA000, 0xA4CF },   { 0xAC00, 0xD7A3 }, { 0xF900, 0xFAFF },
+		{ 0xFE30, 0xFE6F },   { 0xFF00, 0xFF60 },   { 0xFFE0, 0xFFE6 }, { 0x1F300, 0x1F64F },
+		{ 0x1F900, 0x1F9FF }, { 0x20000, 0x3FFFD },
 	};
 
 	if (c >= 0x300 && c <= 0x36F)

@@ -1,6 +1,7 @@
 /*
- * diagram.c - the layered drawing of a net. The stages are in internal.h; this file runs them, and where a part does not fit
- * into the width gives way, rank by rank: first long lines become references, then boxes side by side become one.
+ * diagram.c - the layered drawing of a net. The stages are in internal.h; this file runs them, and where a part
+ * does not fit into the width gives way, rank by rank: first long lines become references, then boxes side by side
+ * become one.
  */
 #include "internal.h"
 
@@ -26,7 +27,8 @@ static int line_length(const struct moka__graph *g, int net)
 }
 
 /* Of the lines that pass this rank the longest is cut; false: there are too few to gain anything. */
-static bool cut_longest(struct moka__graph *g, const struct moka__layout *l, const struct moka__rank *r, struct change *c)
+static bool cut_longest(struct moka__graph *g, const struct moka__layout *l, const struct moka__rank *r,
+			struct change *c)
 {
 	int lanes = 0, longest = -1;
 
@@ -59,7 +61,8 @@ static int only_alike(const struct moka__graph *g, int *boxes, int n)
 }
 
 /* The last boxes of the rank become one: as many as leave room for the others. */
-static bool group_last(const struct moka__graph *g, const struct moka__layout *l, const struct moka__rank *r, struct change *c)
+static bool group_last(const struct moka__graph *g, const struct moka__layout *l, const struct moka__rank *r,
+		       struct change *c)
 {
 	int boxes = 0, keep = MOKA_MAX(1, g->width / 26), first = c->first[c->n_groups], n = 0;
 
@@ -117,7 +120,9 @@ static bool make_change(struct moka__graph *g, struct change *c)
 {
 	size_t n = (size_t)g->n_boxes + 2 * (size_t)g->n_edges + (size_t)g->n_nets + 2;
 
-	*c = (struct change){ .cuts = calloc(2 * n, sizeof(int)), .boxes = calloc(n, sizeof(int)), .first = calloc(n, sizeof(int)) };
+	*c = (struct change){ .cuts = calloc(2 * n, sizeof(int)),
+			      .boxes = calloc(n, sizeof(int)),
+			      .first = calloc(n, sizeof(int)) };
 	if (!c->cuts || !c->boxes || !c->first)
 		g->failed = true;
 	return !g->failed;

@@ -1,6 +1,6 @@
 /*
- * dot.c - the net in Graphviz's language: layers as boxes coloured by what they do, data blobs as edges with their shapes,
- * shared parameters as ellipses tied to the layers that use them.
+ * dot.c - the net in Graphviz's language: layers as boxes coloured by what they do, data blobs as edges with their
+ * shapes, shared parameters as ellipses tied to the layers that use them.
  */
 #include "internal.h"
 
@@ -46,11 +46,13 @@ static void put_layer(const struct moka_net *n, int i, struct moka_arena *a, str
 {
 	const struct moka_net_layer *nl = &n->layers[i];
 	const char *settings = moka__settings(a, nl, false);
-	const char *label = moka_arena_printf(a, "%s\n%s%s%s", moka__layer_name(nl), moka__type(nl), *settings ? " " : "", settings);
+	const char *label = moka_arena_printf(a, "%s\n%s%s%s", moka__layer_name(nl), moka__type(nl),
+					      *settings ? " " : "", settings);
 
 	moka_buf_printf(out, "  l%d [label=", i);
 	put_string(out, label ? label : "");
-	moka_buf_printf(out, ", fillcolor=\"%s\"%s];\n", colour(nl), nl->l.type || nl->is_input ? "" : ", style=\"filled,rounded,dashed\"");
+	moka_buf_printf(out, ", fillcolor=\"%s\"%s];\n", colour(nl),
+			nl->l.type || nl->is_input ? "" : ", style=\"filled,rounded,dashed\"");
 }
 
 static void put_edge_label(const struct moka_net *n, int blob, struct moka_arena *a, struct moka_buf *out)
@@ -93,7 +95,8 @@ static void put_edges(const struct moka_net *n, int *writer, struct moka_arena *
 
 		if (writer[blob] < 0)
 			continue;
-		moka_buf_printf(out, "  o%d [shape=plaintext, style=\"\", label=\"\"];\n  l%d -> o%d", blob, writer[blob], blob);
+		moka_buf_printf(out, "  o%d [shape=plaintext, style=\"\", label=\"\"];\n  l%d -> o%d", blob,
+				writer[blob], blob);
 		put_edge_label(n, blob, a, out);
 	}
 }
@@ -111,7 +114,7 @@ static void put_shared(const struct moka_net *n, struct moka_arena *a, struct mo
 		put_string(out, label ? label : "");
 		moka_buf_puts(out, "];\n");
 		for (int k = 0; k < x->n_uses; k++)
-			moka_buf_printf(out, "  p%d -> l%d [style=dashed, dir=none, constraint=false, label=\"%slr_mult %g\"];\n", i,
+			moka_buf_printf(out, "  p%d -> l%d [style=dashed, dir=none, label=\"%slr_mult %g\"];\n", i,
 					x->uses[k].layer, k ? "" : "owner, ", (double)x->uses[k].lr_mult);
 	}
 }
@@ -125,8 +128,10 @@ void moka_explain_dot(const struct moka_net *n, struct moka_buf *out)
 	writer = MOKA_NEWN(&a, n->n_blobs + 1, int);
 	moka_buf_puts(out, "digraph ");
 	put_string(out, moka__net_name(n));
-	moka_buf_puts(out, " {\n  rankdir=TB;\n  node [shape=box, style=\"filled,rounded\", fontname=\"Helvetica\", fontsize=11, color=\"#666666\"];\n"
-			   "  edge [fontname=\"Helvetica\", fontsize=9, color=\"#666666\"];\n");
+	moka_buf_puts(
+		out,
+		" {\n  rankdir=TB;\n  node [shape=box, style=\"filled,rounded\", fontname=\"Helvetica\", fontsize=11, color=\"#666666\"];\n"
+		"  edge [fontname=\"Helvetica\", fontsize=9, color=\"#666666\"];\n");
 	for (int i = 0; i < n->n_layers; i++)
 		put_layer(n, i, &a, out);
 	if (writer)

@@ -1,16 +1,16 @@
 /*
  * graph.c - the net as boxes and the blobs between them, ready to be drawn.
  *
- * A layer is a box; its in-place layers stand in it, below it. An input of the net is a box without a frame. In all but
- * small nets a chain (each takes only what the one before makes, and nobody else does) is one box too. Boxes are numbered so that
- * a blob always goes from a lower number to a higher one.
+ * A layer is a box; its in-place layers stand in it, below it. An input of the net is a box without a frame. In all
+ * but small nets a chain (each takes only what the one before makes, and nobody else does) is one box too. Boxes
+ * are numbered so that a blob always goes from a lower number to a higher one.
  */
 #include "internal.h"
 
 #include <string.h>
 
-#define OPEN_BOXES 16 /* so many boxes are still a small net */
-#define MAX_PORTS 16 /* more blobs that leave one box are drawn as one line */
+#define OPEN_BOXES 16	/* so many boxes are still a small net */
+#define MAX_PORTS 16	/* more blobs that leave one box are drawn as one line */
 #define CHAIN_LAYERS 16 /* the most layers of a chain in one box, not counting in-place ones */
 
 static void *make(struct moka__graph *g, int64_t n, size_t size)
@@ -29,8 +29,8 @@ struct build {
 	int *box, *net;
 	int *layer_store; /* the boxes' lists of layers: a slot for each layer of the net */
 	int *next_layer;  /* in a box: the layer after this one */
-	int *last;        /* of each box: its last layer */
-	int *edge_next;   /* edges of a net while they are counted */
+	int *last;	  /* of each box: its last layer */
+	int *edge_next;	  /* edges of a net while they are counted */
 };
 
 static int add_box(struct moka__graph *g, int layer, int input)
@@ -431,4 +431,3 @@ void moka__graph_contract(struct moka__graph *g)
 	}
 	tidy(g);
 }
-

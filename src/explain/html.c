@@ -1,13 +1,13 @@
 /*
- * html.c - one page that needs nothing else: the picture that it is given (or the terminal's diagram), and what text.c says, as tables.
+ * html.c - one page that needs nothing else: the picture that it is given (or the terminal's diagram), and what
+ * text.c says, as tables.
  */
 #include "internal.h"
 
 #include <string.h>
 
-static const char head[] =
-	"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-	"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
+static const char head[] = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+			   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
 
 static const char style[] =
 	"</title>\n<style>\n"
@@ -51,9 +51,11 @@ static void put_escaped(struct moka_buf *out, const char *s)
 	}
 }
 
-static void put_drawing(struct moka__page *p, const struct moka_net *n, const struct moka_explain_options *o, bool folded)
+static void put_drawing(struct moka__page *p, const struct moka_net *n, const struct moka_explain_options *o,
+			bool folded)
 {
-	struct moka_explain_options plain = { .width = o && o->width > 100 ? o->width : 120, .solver = o ? o->solver : NULL };
+	struct moka_explain_options plain = { .width = o && o->width > 100 ? o->width : 120,
+					      .solver = o ? o->solver : NULL };
 	struct moka_buf b;
 
 	moka_buf_init(&b, 0);
@@ -68,13 +70,15 @@ static void put_drawing(struct moka__page *p, const struct moka_net *n, const st
 	moka_buf_release(&b);
 }
 
-static void put_diagram(struct moka__page *p, const struct moka_net *n, const struct moka_explain_options *o, const char *svg)
+static void put_diagram(struct moka__page *p, const struct moka_net *n, const struct moka_explain_options *o,
+			const char *svg)
 {
 	moka__page_section(p, "Diagram");
-	moka__page_para(p, "Boxes are layers, lines are data blobs with their shapes; data run down.%s",
-			svg ? " Green layers have parameters, blue ones bring data, orange ones are losses, red ones are of a type that Moka does not "
-			      "know; violet are parameters that layers share."
-			    : "");
+	moka__page_para(
+		p, "Boxes are layers, lines are data blobs with their shapes; data run down.%s",
+		svg ? " Green layers have parameters, blue ones bring data, orange ones are losses, red ones are of a type that Moka does not "
+		      "know; violet are parameters that layers share."
+		    : "");
 	if (svg) {
 		moka_buf_puts(p->out, "<div class=\"picture\">\n");
 		moka_buf_puts(p->out, svg);
@@ -101,8 +105,8 @@ static void put_findings(struct moka__page *p, const struct moka_findings *f)
 	}
 }
 
-void moka_explain_html(const struct moka_net *n, const struct moka_findings *f, const struct moka_explain_options *o, const char *svg,
-		       struct moka_buf *out)
+void moka_explain_html(const struct moka_net *n, const struct moka_findings *f, const struct moka_explain_options *o,
+		       const char *svg, struct moka_buf *out)
 {
 	struct moka__page p;
 

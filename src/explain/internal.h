@@ -3,8 +3,10 @@
  *
  *   words.c    numbers, shapes and settings as people write them
  *   cells.c    text as columns of a terminal: widths, cutting, cleaning of whatever a file's names hold
- *   page.c     headings, paragraphs, formulas and tables, for a terminal or as HTML: text.c and html.c say each thing once
- *   summary.c  what it is;  tables.c  layers, blobs, parameters;  sharing.c  shared parameters;  schedule.c  the solver
+ *   page.c     headings, paragraphs, formulas and tables, for a terminal or as HTML: text.c and html.c say each
+ *              thing once
+ *   summary.c  what it is;  tables.c  layers, blobs, parameters;  sharing.c  shared parameters;  schedule.c  the
+ *              solver
  *
  *   The diagram goes through these, in this order:
  *   graph.c    layers -> boxes (in-place layers and chains inside one) and the blobs between them
@@ -21,21 +23,21 @@
 
 /* ---- words.c: all results in the arena, "" without memory ------------------------------------------- */
 
-const char *moka__number(struct moka_arena *a, int64_t v);      /* 1,920; ? below zero */
-const char *moka__big(struct moka_arena *a, int64_t v);         /* 1,582,671,872 (1.58 G); small ones as they are */
-const char *moka__bytes(struct moka_arena *a, int64_t bytes);   /* 7.5 KiB */
-const char *moka__real(struct moka_arena *a, double v);         /* 0.01, 1e-05: as short as reads back equal in float */
+const char *moka__number(struct moka_arena *a, int64_t v);    /* 1,920; ? below zero */
+const char *moka__big(struct moka_arena *a, int64_t v);	      /* 1,582,671,872 (1.58 G); small ones as they are */
+const char *moka__bytes(struct moka_arena *a, int64_t bytes); /* 7.5 KiB */
+const char *moka__real(struct moka_arena *a, double v);	      /* 0.01, 1e-05: as short as reads back equal in float */
 const char *moka__shape(struct moka_arena *a, const struct moka_shape *s);
 const char *moka__plural(int64_t n, const char *one, const char *many);
-const char *moka__nth(int i);                                   /* 0: "1st" ... */
+const char *moka__nth(int i); /* 0: "1st" ... */
 /*
- * The settings of a layer in a few words, found from the names of its fields: "64 7x7/2". all: also what a diagram can do
- * without (pad 3, no bias).
+ * The settings of a layer in a few words, found from the names of its fields: "64 7x7/2". all: also what a diagram
+ * can do without (pad 3, no bias).
  */
 const char *moka__settings(struct moka_arena *a, const struct moka_net_layer *nl, bool all);
-const char *moka__type(const struct moka_net_layer *nl);        /* "(no type)" where the file says none */
-const char *moka__layer_name(const struct moka_net_layer *nl);  /* "(no name)" */
-const char *moka__net_name(const struct moka_net *n);           /* its own, else its file's */
+const char *moka__type(const struct moka_net_layer *nl);       /* "(no type)" where the file says none */
+const char *moka__layer_name(const struct moka_net_layer *nl); /* "(no name)" */
+const char *moka__net_name(const struct moka_net *n);	       /* its own, else its file's */
 /* Items of a list "a, b and 3 more": at most `max` are named. */
 struct moka__names {
 	struct moka_buf buf;
@@ -48,11 +50,17 @@ const char *moka__names_end(struct moka__names *l, struct moka_arena *a); /* rel
 
 /* ---- cells.c ----------------------------------------------------------------------------------------- */
 
-/* The next character of s (which is moved on): its code point, U+FFFD for bytes that are none, '?' for controls; 0 at the end. */
+/*
+ * The next character of s (which is moved on): its code point, U+FFFD for bytes that are none, '?' for controls; 0
+ * at the end.
+ */
 uint32_t moka__cell_next(const char **s);
 int moka__cell_columns(uint32_t c); /* 0 combining, 1, or 2 (East Asian wide) */
 int moka__columns(const char *s);
-/* s, cut to at most `columns`: from the end, or (middle) so that both ends stay. ascii: dots instead of an ellipsis. */
+/*
+ * s, cut to at most `columns`: from the end, or (middle) so that both ends stay. ascii: dots instead of an
+ * ellipsis.
+ */
 const char *moka__cut(struct moka_arena *a, const char *s, int columns, bool middle, bool ascii);
 /* s as it may be printed: no controls, valid UTF-8 (ascii: nothing beyond 0x7E). */
 void moka__put_clean(struct moka_buf *out, const char *s, bool ascii);
@@ -77,9 +85,9 @@ void moka__page_formula(struct moka__page *p, const char *fmt, ...) MOKA_PRINTF(
 
 struct moka__column {
 	const char *title;
-	bool right;   /* numbers */
-	bool give;    /* may be cut where the terminal is too narrow */
-	bool end;     /* and then at its end, not in the middle */
+	bool right; /* numbers */
+	bool give;  /* may be cut where the terminal is too narrow */
+	bool end;   /* and then at its end, not in the middle */
 };
 struct moka__table {
 	const struct moka__column *columns;
@@ -94,13 +102,17 @@ void moka__page_table(struct moka__page *p, struct moka__table *t); /* prints an
 
 /* ---- the sections ------------------------------------------------------------------------------------------ */
 
-void moka__summary(struct moka__page *p, const struct moka_net *n, const struct moka_findings *f, const struct moka_explain_options *o);
+void moka__summary(struct moka__page *p, const struct moka_net *n, const struct moka_findings *f,
+		   const struct moka_explain_options *o);
 void moka__table_layers(struct moka__page *p, const struct moka_net *n);
 void moka__table_data(struct moka__page *p, const struct moka_net *n);
 void moka__table_params(struct moka__page *p, const struct moka_net *n, const struct moka_explain_options *o);
 void moka__sharing(struct moka__page *p, const struct moka_net *n, const struct moka_explain_options *o);
 void moka__schedule(struct moka__page *p, const struct moka_net *n, const struct moka_explain_options *o);
-/* The learning rate at an iteration: as solvers/schedule.c has it (a floor that this one can't see; a test compares them). NaN: unknown policy. */
+/*
+ * The learning rate at an iteration: as solvers/schedule.c has it (a floor that this one can't see; a test
+ * compares them). NaN: unknown policy.
+ */
 double moka__rate(const struct moka_msg *solver, int64_t iter);
 const struct moka_msg *moka__solver_msg(const struct moka_explain_options *o); /* NULL: no solver */
 
@@ -117,52 +129,52 @@ enum moka__look { MOKA__PLAIN, MOKA__NAME, MOKA__FAINT, MOKA__BAD };
 /* Layers that are drawn as one: a layer with its in-place layers; a chain of them; an input (no frame). */
 struct moka__box {
 	int *layers, n_layers;
-	int input;             /* a blob: this is an input of the net; else -1 */
-	int members;           /* > 1: so many boxes that stood side by side were put into one, for want of room */
-	int *nets, n_nets;     /* that leave it */
+	int input;		    /* a blob: this is an input of the net; else -1 */
+	int members;		    /* > 1: so many boxes that stood side by side were put into one, for want of room */
+	int *nets, n_nets;	    /* that leave it */
 	int *in, n_in, *out, n_out; /* edges that come in, and that go out by any of its nets */
-	bool gone;             /* merged into another */
+	bool gone;		    /* merged into another */
 	int component, rank, vert;
 	struct moka__line *lines; /* of the style chosen */
 	int n_lines, cap_lines, width, height;
 };
 /* A blob on its way from one box to others. */
 struct moka__wire {
-	int from, blob;        /* blob -1: several, n_blobs */
+	int from, blob; /* blob -1: several, n_blobs */
 	int n_blobs;
-	int port;              /* which of its box's nets it is */
+	int port; /* which of its box's nets it is */
 	int *edges, n_edges;
-	int last_to;           /* while building */
+	int last_to; /* while building */
 };
 struct moka__edge {
 	int net, from, to;
-	bool cut;              /* drawn as a reference */
-	bool trunk;            /* the rest of the net hangs on it: never cut for its length, drawn straight */
-	int ref;               /* its number; 0: none */
+	bool cut;   /* drawn as a reference */
+	bool trunk; /* the rest of the net hangs on it: never cut for its length, drawn straight */
+	int ref;    /* its number; 0: none */
 };
 /* What stands in a rank: a box, or a line that passes. */
 struct moka__vert {
-	int box, net;          /* box -1: the line of `net` */
+	int box, net; /* box -1: the line of `net` */
 	int rank, pos;
-	int column;            /* of its line, of the middle of a box */
-	int left, right;       /* columns it needs on each side of that */
-	bool trunk;            /* a line of trunk edges: kept straight, kept left */
+	int column;		      /* of its line, of the middle of a box */
+	int left, right;	      /* columns it needs on each side of that */
+	bool trunk;		      /* a line of trunk edges: kept straight, kept left */
 	int *up, n_up, *down, n_down; /* vertices it is linked with */
-	int *up_net, *down_net;       /* by which blob */
+	int *up_net, *down_net;	      /* by which blob */
 	double key;
 };
 struct moka__rank {
 	int *verts, n;
 	int style;
-	int height;            /* of its band, label rows included */
+	int height; /* of its band, label rows included */
 };
 struct moka__graph {
 	struct moka_arena arena;
 	const struct moka_net *n;
 	int width;
 	bool ascii, colour;
-	bool open;             /* a small net: every layer is a box of its own */
-	bool failed;           /* no memory */
+	bool open;   /* a small net: every layer is a box of its own */
+	bool failed; /* no memory */
 	struct moka__box *boxes;
 	int n_boxes;
 	struct moka__wire *nets;
@@ -184,8 +196,8 @@ struct moka__layout {
 #define MOKA__STYLES 12
 #define MOKA__CROWDED 9 /* from this style on lines that pass are rather cut */
 struct moka__style {
-	int text;      /* most columns of text in a box; 0: as many as the terminal gives */
-	int labels;    /* columns reserved for the text beside a line: 2 all, 1 the shape, 0 none */
+	int text;   /* most columns of text in a box; 0: as many as the terminal gives */
+	int labels; /* columns reserved for the text beside a line: 2 all, 1 the shape, 0 none */
 	int gap;
 };
 extern const struct moka__style moka__styles[MOKA__STYLES];
@@ -195,7 +207,10 @@ void moka__graph_contract(struct moka__graph *g);
 /* Of a box that a great many blobs leave: one line for all. */
 void moka__graph_bundle(struct moka__graph *g);
 int moka__box_layers(const struct moka__graph *g, const struct moka__box *b); /* not counting in-place ones */
-/* Puts boxes [0, n) of `which` into the first of them; the graph is of use again after moka__graph_tidy(), which renumbers. */
+/*
+ * Puts boxes [0, n) of `which` into the first of them; the graph is of use again after moka__graph_tidy(), which
+ * renumbers.
+ */
 void moka__graph_group(struct moka__graph *g, const int *which, int n);
 void moka__graph_tidy(struct moka__graph *g);
 
@@ -208,24 +223,30 @@ bool moka__layout_make(struct moka__graph *g, int component, struct moka__layout
 void moka__layout_order(struct moka__graph *g, struct moka__layout *l);
 
 void moka__box_text(struct moka__graph *g, struct moka__box *b, int style);
-int moka__box_rows(const struct moka__graph *g, const struct moka__box *b); /* about how many, before its text is made */
-/* The text beside a line that leaves a box, at most `columns` wide: what the blob is (brief: not its name, where the box says it). */
+int moka__box_rows(const struct moka__graph *g,
+		   const struct moka__box *b); /* about how many, before its text is made */
+/*
+ * The text beside a line that leaves a box, at most `columns` wide: what the blob is (brief: not its name, where
+ * the box says it).
+ */
 const char *moka__wire_label(struct moka__graph *g, const struct moka__wire *w, int columns, bool brief);
 const char *moka__wire_refs(struct moka__graph *g, const struct moka__wire *w, int columns);
 bool moka__wire_drawn(const struct moka__graph *g, const struct moka__wire *w);
 bool moka__wire_has_refs(const struct moka__graph *g, const struct moka__wire *w);
-int moka__port(const struct moka__graph *g, const struct moka__box *b, int net); /* column, counted from the box's left edge */
+int moka__port(const struct moka__graph *g, const struct moka__box *b,
+	       int net); /* column, counted from the box's left edge */
 
 /* Styles and columns. Ranks that can't be made to fit are left with style MOKA__STYLES; false where there are any. */
 bool moka__place(struct moka__graph *g, struct moka__layout *l);
-int moka__label_columns(struct moka__graph *g, const struct moka__wire *w, int labels); /* columns to keep free, by style.labels */
+int moka__label_columns(struct moka__graph *g, const struct moka__wire *w,
+			int labels); /* columns to keep free, by style.labels */
 void moka__draw(struct moka__graph *g, struct moka__layout *l);
 
 /* ---- canvas.c -------------------------------------------------------------------------------------------------- */
 
 struct moka__cell {
-	uint32_t c;      /* a character; 0: lines, or blank; MOKA__CELL_WIDE: the second half of the one before */
-	uint8_t lines;   /* 1 up, 2 right, 4 down, 8 left */
+	uint32_t c;    /* a character; 0: lines, or blank; MOKA__CELL_WIDE: the second half of the one before */
+	uint8_t lines; /* 1 up, 2 right, 4 down, 8 left */
 	uint8_t look;
 	int32_t across, along; /* whose horizontal and vertical lines: lines of two owners cross, of one join */
 };
@@ -238,8 +259,10 @@ struct moka__canvas {
 void moka__canvas_init(struct moka__canvas *c, int width);
 void moka__canvas_release(struct moka__canvas *c);
 void moka__canvas_text(struct moka__canvas *c, int x, int y, const char *s, int columns, enum moka__look look);
-void moka__canvas_down(struct moka__canvas *c, int x, int y0, int y1, int owner);   /* a line from the top of y0 to the bottom of y1 */
-void moka__canvas_across(struct moka__canvas *c, int x0, int x1, int y, int owner); /* from the middle of x0 to the middle of x1 */
+void moka__canvas_down(struct moka__canvas *c, int x, int y0, int y1,
+		       int owner); /* a line from the top of y0 to the bottom of y1 */
+void moka__canvas_across(struct moka__canvas *c, int x0, int x1, int y,
+			 int owner); /* from the middle of x0 to the middle of x1 */
 void moka__canvas_stub(struct moka__canvas *c, int x, int y, uint8_t lines, int owner);
 void moka__canvas_char(struct moka__canvas *c, int x, int y, uint32_t ch, enum moka__look look);
 void moka__canvas_print(const struct moka__canvas *c, bool ascii, bool colour, struct moka_buf *out);

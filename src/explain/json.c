@@ -1,6 +1,6 @@
 /*
- * json.c - the net as JSON for programs, in the form that docs and the command line fix. Numbers are exact integers; what
- * is not known is null.
+ * json.c - the net as JSON for programs, in the form that docs and the command line fix. Numbers are exact
+ * integers; what is not known is null.
  */
 #include "internal.h"
 

@@ -1,6 +1,7 @@
 /*
- * order.c - one connected part as ranks of vertices (boxes, and the lines that pass a rank), and their order from left to
- * right: each where the middle of its neighbours is, swept down and up; the order with the fewest crossings stays.
+ * order.c - one connected part as ranks of vertices (boxes, and the lines that pass a rank), and their order from
+ * left to right: each where the middle of its neighbours is, swept down and up; the order with the fewest crossings
+ * stays.
  */
 #include "internal.h"
 
@@ -120,7 +121,8 @@ static void store_links(struct moka__graph *g, struct moka__layout *l, const str
 static int link_net(const struct moka__graph *g, struct moka__layout *l, int net, struct link *links)
 {
 	const struct moka__wire *w = &g->nets[net];
-	int from = g->boxes[w->from].rank, end = line_end(g, w), first = l->n_verts, n = 0, last = g->boxes[w->from].vert;
+	int from = g->boxes[w->from].rank, end = line_end(g, w), first = l->n_verts, n = 0,
+	    last = g->boxes[w->from].vert;
 	bool trunk = is_trunk(g, w);
 
 	for (int r = from + 1; r < end; r++) {
@@ -165,7 +167,10 @@ bool moka__layout_make(struct moka__graph *g, int component, struct moka__layout
 	return !g->failed;
 }
 
-/* ---- order ------------------------------------------------------------------------------------------------------ */
+/*
+ * ---- order
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 /* Where, within its box, a net leaves: 0 the left, towards 1 the right. */
 static double port_fraction(const struct moka__graph *g, const struct moka__vert *v, int net)
@@ -255,7 +260,8 @@ static int64_t crossings_below(const struct moka__graph *g, const struct moka__l
 		const struct moka__vert *v = &l->verts[l->ranks[r].verts[i]];
 
 		for (int k = 0; k < v->n_down && n < MAX_RANK; k++)
-			ends[n++] = (struct end){ v->pos + port_fraction(g, v, v->down_net[k]), l->verts[v->down[k]].pos };
+			ends[n++] =
+				(struct end){ v->pos + port_fraction(g, v, v->down_net[k]), l->verts[v->down[k]].pos };
 	}
 	for (int i = 0; i < n; i++)
 		for (int k = 0; k < i; k++)

@@ -1,6 +1,6 @@
 /*
- * page.c - headings, paragraphs, formulas and tables, for a terminal or as HTML: what is said is said once, by tables.c,
- * sharing.c and the like.
+ * page.c - headings, paragraphs, formulas and tables, for a terminal or as HTML: what is said is said once, by
+ * tables.c, sharing.c and the like.
  *
  * In a terminal text is wrapped, and tables are fitted, to its width: the widest column that may give gives first.
  */
@@ -80,7 +80,8 @@ static void wrap(struct moka__page *p, const char *s, int at, int indent)
 		}
 		if (word && n) {
 			moka_buf_puts(p->out, fresh ? "" : " ");
-			put(p, at + columns > p->width ? moka__cut(&p->arena, word, p->width - at, true, p->ascii) : word);
+			put(p,
+			    at + columns > p->width ? moka__cut(&p->arena, word, p->width - at, true, p->ascii) : word);
 			at += columns + !fresh;
 			fresh = false;
 		}

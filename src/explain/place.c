@@ -2,9 +2,9 @@
  * place.c - columns: how wide each box is, and where each vertex of a connected part stands.
  *
  * A rank with one vertex is a waist of the net: all waists stand in one column, so that the net runs straight down
- * the page. Between two waists every rank takes the widest style in which all of them fit. The others are placed by sweeps: in
- * a rank, whose order is fixed, the columns that make the sum of distances to the neighbours' columns least are found
- * exactly (pool adjacent violators, with medians), lines of the trunk weighing most.
+ * the page. Between two waists every rank takes the widest style in which all of them fit. The others are placed by
+ * sweeps: in a rank, whose order is fixed, the columns that make the sum of distances to the neighbours' columns
+ * least are found exactly (pool adjacent violators, with medians), lines of the trunk weighing most.
  */
 #include "internal.h"
 
@@ -131,8 +131,8 @@ struct wish {
 
 struct solver {
 	struct wish *wishes; /* of all vertices of a rank, one after another */
-	int *first;          /* vertex i's: from first[i] to first[i + 1] */
-	int *shift;          /* what must be kept to the left of vertex i, added up */
+	int *first;	     /* vertex i's: from first[i] to first[i + 1] */
+	int *shift;	     /* what must be kept to the left of vertex i, added up */
 	int *start, *value;  /* blocks of vertices that touch */
 	struct wish *sorted;
 };
@@ -164,10 +164,14 @@ static int median(struct solver *s, int from, int to)
 	return 0;
 }
 
-/* The same for one vertex: where anything between two wishes is as good, the one from above, so that lines run straight. */
+/*
+ * The same for one vertex: where anything between two wishes is as good, the one from above, so that lines run
+ * straight.
+ */
 static int median_of(struct solver *s, const struct moka__layout *l, const struct moka__rank *r, int i, bool up)
 {
-	int from = s->first[i], to = s->first[i + 1], n_up = up ? l->verts[r->verts[i]].n_up : 0, best = median(s, from, to), wanted;
+	int from = s->first[i], to = s->first[i + 1], n_up = up ? l->verts[r->verts[i]].n_up : 0,
+	    best = median(s, from, to), wanted;
 	int64_t cost = 0, other = 0;
 
 	if (!n_up || n_up == to - from)
@@ -181,7 +185,8 @@ static int median_of(struct solver *s, const struct moka__layout *l, const struc
 }
 
 /* Columns of a rank's vertices from their wishes; within [low, high] if it is bounded. */
-static void solve(struct moka__graph *g, struct moka__layout *l, struct moka__rank *r, struct solver *s, bool up, bool bounded)
+static void solve(struct moka__graph *g, struct moka__layout *l, struct moka__rank *r, struct solver *s, bool up,
+		  bool bounded)
 {
 	int blocks = 0, low, high;
 
@@ -221,8 +226,8 @@ static int weight(const struct moka__vert *a, const struct moka__vert *b)
 	return lanes ? 16 : boxes ? 30 : 2;
 }
 
-static void wish(const struct moka__graph *g, const struct moka__layout *l, const struct moka__vert *v, bool up, bool down, int shift,
-		 struct wish *out, int *n)
+static void wish(const struct moka__graph *g, const struct moka__layout *l, const struct moka__vert *v, bool up,
+		 bool down, int shift, struct wish *out, int *n)
 {
 	int before = *n;
 
@@ -240,7 +245,8 @@ static void wish(const struct moka__graph *g, const struct moka__layout *l, cons
 		out[(*n)++] = (struct wish){ v->column - shift, 1 };
 }
 
-static void place_rank(struct moka__graph *g, struct moka__layout *l, int rank, struct solver *s, bool up, bool down, bool bounded)
+static void place_rank(struct moka__graph *g, struct moka__layout *l, int rank, struct solver *s, bool up, bool down,
+		       bool bounded)
 {
 	struct moka__rank *r = &l->ranks[rank];
 	int n = 0;

@@ -2,8 +2,10 @@
  * rank.c - which boxes stand beside one another: connected parts, and the rank (row) of each box in its part.
  *
  * A box stands below everything it needs (longest path). Two things are better than that alone:
- *  - What only hangs on the net by one box and ends soon (a detector's head, an auxiliary classifier) is drawn before the
- *    rest goes on; the rest passes it as one straight line. Such parts are found as the subtrees that one box cuts off
+ *  - What only hangs on the net by one box and ends soon (a detector's head, an auxiliary classifier) is drawn
+ *             before the
+ *    rest goes on; the rest passes it as one straight line. Such parts are found as the subtrees that one box
+ *               cuts off
  *    (lowpoints of a depth-first search).
  *  - Inputs, and what is made of them alone, stand just above what takes them.
  * Everything here is linear, or nearly so, in the size of the net.
@@ -13,15 +15,18 @@
 #include <string.h>
 
 struct search {
-	int *seen;   /* order of discovery + 1; 0: not yet */
+	int *seen; /* order of discovery + 1; 0: not yet */
 	int *low, *parent, *size, *order;
-	int *place;  /* which neighbour comes next */
+	int *place; /* which neighbour comes next */
 	int n;
 	int *children, *first; /* of each box, in order of discovery: children[first[i]] up to first[i + 1] */
-	bool *done;  /* a part that has its rules */
+	bool *done;	       /* a part that has its rules */
 };
 
-/* What must be drawn before what, besides the edges: before[i] < after[i]. Boxes from n_boxes on are only there for that. */
+/*
+ * What must be drawn before what, besides the edges: before[i] < after[i]. Boxes from n_boxes on are only there
+ * for that.
+ */
 struct rules {
 	int *before, *after;
 	int n, cap, n_nodes;
@@ -194,7 +199,10 @@ static bool hangs(int size, int trunk)
 	return trunk >= 4 && trunk > 2 * size && (size <= SMALL_PART || size * 4 <= trunk);
 }
 
-/* How many boxes the net goes on with below `box`: what does not hang on it alone, else the largest part that does. */
+/*
+ * How many boxes the net goes on with below `box`: what does not hang on it alone, else the largest part that
+ * does.
+ */
 static int trunk_size(const struct moka__graph *g, const struct search *s, int box, int component_size)
 {
 	const struct moka__box *b = &g->boxes[box];
@@ -243,9 +251,14 @@ static void rule_box(struct moka__graph *g, struct search *s, int box, int compo
 
 static void find_rules(struct moka__graph *g, struct rules *r)
 {
-	struct search s = { .seen = ints(g, g->n_boxes), .low = ints(g, g->n_boxes), .parent = ints(g, g->n_boxes),
-			    .size = ints(g, g->n_boxes), .order = ints(g, g->n_boxes), .place = ints(g, g->n_boxes),
-			    .children = ints(g, g->n_boxes), .first = ints(g, g->n_boxes + 1),
+	struct search s = { .seen = ints(g, g->n_boxes),
+			    .low = ints(g, g->n_boxes),
+			    .parent = ints(g, g->n_boxes),
+			    .size = ints(g, g->n_boxes),
+			    .order = ints(g, g->n_boxes),
+			    .place = ints(g, g->n_boxes),
+			    .children = ints(g, g->n_boxes),
+			    .first = ints(g, g->n_boxes + 1),
 			    .done = moka_arena_alloc(&g->arena, (size_t)g->n_boxes + 1, sizeof(bool)) };
 
 	r->n_nodes = g->n_boxes;
@@ -266,7 +279,10 @@ static void find_rules(struct moka__graph *g, struct rules *r)
 	}
 }
 
-/* ---- ranks ------------------------------------------------------------------------------------------------------- */
+/*
+ * ---- ranks
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 /* Longest path over edges and rules. Boxes that a circle of rules would leave out keep what they have got. */
 struct path {
@@ -355,7 +371,7 @@ static void pull_down(struct moka__graph *g, struct path *p, int n)
 	}
 	for (int i = 0; i < n; i++)
 		if (p->queue[i] < g->n_boxes)
-			private[p->queue[i]] = is_private(g, private, p->queue[i]);
+	private[p->queue[i]] = is_private(g, private, p->queue[i]);
 	for (int i = n - 1; i >= 0; i--) {
 		int box = p->queue[i], rank = box < g->n_boxes && private[box] ? latest(g, p, box) : -1;
 
@@ -394,8 +410,11 @@ void moka__rank(struct moka__graph *g)
 	find_components(g);
 	if (!g->failed)
 		find_rules(g, &r);
-	p = (struct path){ .rank = ints(g, r.n_nodes), .waits = ints(g, r.n_nodes), .queue = ints(g, r.n_nodes),
-			   .first = ints(g, r.n_nodes), .next = ints(g, r.n) };
+	p = (struct path){ .rank = ints(g, r.n_nodes),
+			   .waits = ints(g, r.n_nodes),
+			   .queue = ints(g, r.n_nodes),
+			   .first = ints(g, r.n_nodes),
+			   .next = ints(g, r.n) };
 	if (g->failed)
 		return;
 	n = longest_paths(g, &r, &p);

@@ -1,9 +1,9 @@
 /*
  * refs.c - long ways through the net that end in a labelled reference instead of a line.
  *
- * A line that passes dozens of rows says less than a name, and a detector's heads, which all meet in one Concat at the end, would fill
- * the width with such lines. So the line ends at "-> (1) mbox_conf", and the box it leads to says "(1) <- conv4_3_conf, ...".
- * Few long lines may stay: the four of a U-Net are its picture.
+ * A line that passes dozens of rows says less than a name, and a detector's heads, which all meet in one Concat at
+ * the end, would fill the width with such lines. So the line ends at "-> (1) mbox_conf", and the box it leads to
+ * says "(1) <- conv4_3_conf, ...". Few long lines may stay: the four of a U-Net are its picture.
  */
 #include "internal.h"
 
@@ -80,9 +80,9 @@ static int cut_edges(const struct moka__graph *g, const int *edges, int n)
 	return cut;
 }
 
-#define MANY_RANKS 3 /* a blob taken at so many heights, */
+#define MANY_RANKS 3  /* a blob taken at so many heights, */
 #define MANY_INPUTS 4 /* or a box that takes from so many, is not drawn with lines all the way */
-#define FAR 3 /* ranks */
+#define FAR 3	      /* ranks */
 
 /* At how many different heights the other ends of the edges are. */
 static int heights(const struct moka__graph *g, const int *edges, int n, bool up)
@@ -169,7 +169,8 @@ bool moka__refs_cut_long(struct moka__graph *g)
  */
 void moka__refs_number(struct moka__graph *g)
 {
-	int *of_box = MOKA_NEWN(&g->arena, g->n_boxes + 1, int), *of_net = MOKA_NEWN(&g->arena, g->n_nets + 1, int), last = 0;
+	int *of_box = MOKA_NEWN(&g->arena, g->n_boxes + 1, int), *of_net = MOKA_NEWN(&g->arena, g->n_nets + 1, int),
+	    last = 0;
 	int *arrive = MOKA_NEWN(&g->arena, g->n_boxes + 1, int);
 
 	if (!of_box || !of_net || !arrive) {

@@ -1,8 +1,10 @@
 /*
- * route.c - draws one connected part, rank by rank: boxes, the text beside the lines, and between two ranks the lines.
+ * route.c - draws one connected part, rank by rank: boxes, the text beside the lines, and between two ranks the
+ * lines.
  *
- * Between ranks a blob first splits (rows of horizontal lines that belong to the blob), then what several blobs bring to one
- * box is gathered (rows that belong to the box), so that touching lines are always one blob, or one box's:
+ * Between ranks a blob first splits (rows of horizontal lines that belong to the blob), then what several blobs
+ * bring to one box is gathered (rows that belong to the box), so that touching lines are always one blob, or one
+ * box's:
  *
  *        │          the line leaves its box
  *        ├─────┐    split: this blob goes to two
@@ -19,7 +21,7 @@ enum { UP = 1, RIGHT = 2, DOWN = 4, LEFT = 8 };
 
 /* A blob that goes from this rank to the next. */
 struct source {
-	int net, x, n, row;   /* n ways to the next rank; row of its split, -1: it goes straight */
+	int net, x, n, row; /* n ways to the next rank; row of its split, -1: it goes straight */
 	int low, high;
 };
 /* A vertex of the next rank. */
@@ -34,9 +36,9 @@ struct gap {
 	struct target *targets;
 	struct way *ways;
 	int n_sources, n_targets, n_ways;
-	int splits, gathers;   /* rows */
-	int *order;            /* scratch */
-	bool *taken;           /* columns in which something goes down */
+	int splits, gathers; /* rows */
+	int *order;	     /* scratch */
+	bool *taken;	     /* columns in which something goes down */
 };
 
 /* ---- what goes where --------------------------------------------------------------------------------------- */
@@ -55,7 +57,8 @@ static int source_column(const struct moka__graph *g, const struct moka__vert *v
 	return v->box < 0 ? v->column : v->column - g->boxes[v->box].width / 2 + moka__port(g, &g->boxes[v->box], net);
 }
 
-static void add_ways(const struct moka__graph *g, const struct moka__layout *l, const struct moka__vert *v, struct gap *k)
+static void add_ways(const struct moka__graph *g, const struct moka__layout *l, const struct moka__vert *v,
+		     struct gap *k)
 {
 	int first = k->n_sources;
 
@@ -65,7 +68,8 @@ static void add_ways(const struct moka__graph *g, const struct moka__layout *l, 
 		while (s < k->n_sources && k->sources[s].net != v->down_net[i])
 			s++;
 		if (s == k->n_sources)
-			k->sources[k->n_sources++] = (struct source){ .net = v->down_net[i], .row = -1,
+			k->sources[k->n_sources++] = (struct source){ .net = v->down_net[i],
+								      .row = -1,
 								      .x = source_column(g, v, v->down_net[i]) };
 		k->ways[k->n_ways].source = s;
 		k->ways[k->n_ways].target = find_target(k, l, v->down[i]);
@@ -81,9 +85,12 @@ static bool make_gap(struct moka__graph *g, const struct moka__layout *l, int ra
 
 	for (int i = 0; i < r->n; i++)
 		ways += l->verts[r->verts[i]].n_down;
-	*k = (struct gap){ .sources = MOKA_NEWN(&g->arena, ways + 1, struct source), .targets = MOKA_NEWN(&g->arena, targets, struct target),
-			   .ways = MOKA_NEWN(&g->arena, ways + 1, struct way), .order = MOKA_NEWN(&g->arena, ways + targets, int),
-			   .taken = MOKA_NEWN(&g->arena, g->width, bool), .n_targets = targets };
+	*k = (struct gap){ .sources = MOKA_NEWN(&g->arena, ways + 1, struct source),
+			   .targets = MOKA_NEWN(&g->arena, targets, struct target),
+			   .ways = MOKA_NEWN(&g->arena, ways + 1, struct way),
+			   .order = MOKA_NEWN(&g->arena, ways + targets, int),
+			   .taken = MOKA_NEWN(&g->arena, g->width, bool),
+			   .n_targets = targets };
 	if (!k->sources || !k->targets || !k->ways || !k->order || !k->taken) {
 		g->failed = true;
 		return false;
@@ -159,7 +166,10 @@ static void choose_columns(const struct moka__graph *g, struct gap *k)
 	}
 }
 
-/* ---- rows -------------------------------------------------------------------------------------------------------- */
+/*
+ * ---- rows
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static void span(int x, int *low, int *high)
 {
@@ -281,7 +291,10 @@ static void gather_rows(struct gap *k)
 		k->targets[k->order[i]].row = k->gathers - 1 - k->targets[k->order[i]].row;
 }
 
-/* ---- drawing ------------------------------------------------------------------------------------------------------- */
+/*
+ * ---- drawing
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static void draw_way(struct moka__canvas *c, const struct gap *k, const struct way *w, int y)
 {
@@ -350,7 +363,8 @@ static void draw_text(struct moka__canvas *c, const struct moka__box *b, int x, 
 		const struct moka__line *t = &b->lines[i];
 
 		moka__canvas_text(c, framed ? x + 2 : x, framed ? y + 1 + i : y + i, t->text, room, MOKA__PLAIN);
-		moka__canvas_text(c, framed ? x + 2 : x, framed ? y + 1 + i : y + i, t->text, MOKA_MIN(t->bold, room), t->look);
+		moka__canvas_text(c, framed ? x + 2 : x, framed ? y + 1 + i : y + i, t->text, MOKA_MIN(t->bold, room),
+				  t->look);
 	}
 }
 
@@ -382,7 +396,8 @@ static void draw_port(struct moka__graph *g, struct moka__canvas *c, const struc
 }
 
 /* Columns free to the right of a line that leaves vertex `pos` of a rank at column x. */
-static int room_beside(const struct moka__graph *g, const struct moka__layout *l, const struct moka__rank *r, int pos, int x)
+static int room_beside(const struct moka__graph *g, const struct moka__layout *l, const struct moka__rank *r, int pos,
+		       int x)
 {
 	int end = g->width;
 
@@ -395,7 +410,8 @@ static int room_beside(const struct moka__graph *g, const struct moka__layout *l
 	return end - x - 2;
 }
 
-static void draw_box(struct moka__graph *g, const struct moka__layout *l, struct moka__canvas *c, const struct moka__rank *r, int pos)
+static void draw_box(struct moka__graph *g, const struct moka__layout *l, struct moka__canvas *c,
+		     const struct moka__rank *r, int pos)
 {
 	const struct moka__vert *v = &l->verts[r->verts[pos]];
 	const struct moka__box *b = &g->boxes[v->box];
@@ -408,7 +424,8 @@ static void draw_box(struct moka__graph *g, const struct moka__layout *l, struct
 		moka__canvas_char(c, v->column, 0, 0x25BC, MOKA__PLAIN);
 	for (int i = 0; i < b->n_nets; i++) {
 		int at = x + moka__port(g, b, b->nets[i]);
-		int room = i + 1 < b->n_nets ? x + moka__port(g, b, b->nets[i + 1]) - at - 3 : room_beside(g, l, r, pos, at);
+		int room = i + 1 < b->n_nets ? x + moka__port(g, b, b->nets[i + 1]) - at - 3
+					     : room_beside(g, l, r, pos, at);
 
 		draw_port(g, c, b, b->nets[i], at, b->height, r, room);
 	}
@@ -426,7 +443,9 @@ static int rank_height(const struct moka__graph *g, const struct moka__layout *l
 			const struct moka__wire *w = &g->nets[g->boxes[box].nets[k]];
 			int refs = moka__wire_has_refs(g, w);
 
-			rows = MOKA_MAX(rows, g->boxes[box].input < 0 ? 1 + refs : refs ? refs : moka__wire_drawn(g, w));
+			rows = MOKA_MAX(rows, g->boxes[box].input < 0 ? 1 + refs
+					      : refs		      ? refs
+								      : moka__wire_drawn(g, w));
 		}
 		height = MOKA_MAX(height, box >= 0 ? g->boxes[box].height + rows : 1);
 	}

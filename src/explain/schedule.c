@@ -32,7 +32,8 @@ static double steps_done(const struct moka_msg *s, int64_t iter)
 double moka__rate(const struct moka_msg *solver, int64_t iter)
 {
 	const char *policy = moka_get_string(solver, "lr_policy", "fixed");
-	double base = moka_get_float(solver, "base_lr"), gamma = moka_get_float(solver, "gamma"), power = moka_get_float(solver, "power");
+	double base = moka_get_float(solver, "base_lr"), gamma = moka_get_float(solver, "gamma"),
+	       power = moka_get_float(solver, "power");
 	int64_t size = moka_get_int(solver, "stepsize"), max = moka_get_int(solver, "max_iter");
 	double t = (double)iter, left;
 
@@ -71,34 +72,42 @@ static void say_rule(struct moka__page *p, const struct moka_msg *s)
 	int64_t batches = moka_get_int(s, "iter_size");
 	double clip = moka_get_float(s, "clip_gradients");
 
-	moka__page_item(p, moka_get_string(s, "type", "SGD"), "is the update rule; base_lr %s, momentum %s, weight_decay %s (%s).",
-			real_of(p, s, "base_lr"), real_of(p, s, "momentum"), real_of(p, s, "weight_decay"),
+	moka__page_item(p, moka_get_string(s, "type", "SGD"),
+			"is the update rule; base_lr %s, momentum %s, weight_decay %s (%s).", real_of(p, s, "base_lr"),
+			real_of(p, s, "momentum"), real_of(p, s, "weight_decay"),
 			moka_get_string(s, "regularization_type", "L2"));
 	if (batches > 1)
-		moka__page_item(p, "iter_size", "%s: the gradients of so many batches make one update.", moka__number(&p->arena, batches));
+		moka__page_item(p, "iter_size", "%s: the gradients of so many batches make one update.",
+				moka__number(&p->arena, batches));
 	if (clip >= 0)
-		moka__page_item(p, "clip_gradients", "%s: a gradient whose norm is larger is scaled down to it.", moka__real(&p->arena, clip));
+		moka__page_item(p, "clip_gradients", "%s: a gradient whose norm is larger is scaled down to it.",
+				moka__real(&p->arena, clip));
 }
 
 static void say_policy(struct moka__page *p, const struct moka_msg *s)
 {
-	const char *policy = moka_get_string(s, "lr_policy", "fixed"), *gamma = real_of(p, s, "gamma"), *power = real_of(p, s, "power");
+	const char *policy = moka_get_string(s, "lr_policy", "fixed"), *gamma = real_of(p, s, "gamma"),
+		   *power = real_of(p, s, "power");
 
 	if (!strcmp(policy, "fixed"))
 		moka__page_item(p, "lr_policy fixed", "the rate stays base_lr.");
 	else if (!strcmp(policy, "step"))
-		moka__page_item(p, "lr_policy step", "the rate is multiplied by gamma, %s, every %s iterations.", gamma, int_of(p, s, "stepsize"));
+		moka__page_item(p, "lr_policy step", "the rate is multiplied by gamma, %s, every %s iterations.", gamma,
+				int_of(p, s, "stepsize"));
 	else if (!strcmp(policy, "exp"))
 		moka__page_item(p, "lr_policy exp", "the rate is base_lr × %s^iteration.", gamma);
 	else if (!strcmp(policy, "inv"))
 		moka__page_item(p, "lr_policy inv", "the rate is base_lr × (1 + %s × iteration)^−%s.", gamma, power);
 	else if (!strcmp(policy, "multistep"))
-		moka__page_item(p, "lr_policy multistep", "the rate is multiplied by gamma, %s, at each stepvalue.", gamma);
+		moka__page_item(p, "lr_policy multistep", "the rate is multiplied by gamma, %s, at each stepvalue.",
+				gamma);
 	else if (!strcmp(policy, "poly"))
-		moka__page_item(p, "lr_policy poly", "the rate falls to 0 at max_iter: base_lr × (1 − iteration / %s)^%s.", int_of(p, s, "max_iter"),
-				power);
+		moka__page_item(p, "lr_policy poly",
+				"the rate falls to 0 at max_iter: base_lr × (1 − iteration / %s)^%s.",
+				int_of(p, s, "max_iter"), power);
 	else if (!strcmp(policy, "sigmoid"))
-		moka__page_item(p, "lr_policy sigmoid", "the rate is base_lr / (1 + exp(−%s × (iteration − %s))).", gamma, int_of(p, s, "stepsize"));
+		moka__page_item(p, "lr_policy sigmoid", "the rate is base_lr / (1 + exp(−%s × (iteration − %s))).",
+				gamma, int_of(p, s, "stepsize"));
 	else
 		moka__page_item(p, "lr_policy", "\"%s\" is not a policy that Caffe knows.", policy);
 }
@@ -142,9 +151,9 @@ static int choose_iterations(const struct moka_msg *s, int64_t max, int64_t *lis
 
 static void table_rates(struct moka__page *p, const struct moka_msg *s)
 {
-	static const struct moka__column columns[] = {
-		{ "iteration", true, false, false }, { "learning rate", false, false, false }, { "", false, false, false }
-	};
+	static const struct moka__column columns[] = { { "iteration", true, false, false },
+						       { "learning rate", false, false, false },
+						       { "", false, false, false } };
 	int64_t max = moka_get_int(s, "max_iter"), list[ROWS];
 	int n = choose_iterations(s, MOKA_MAX(max, 0), list);
 	struct moka__table t;
@@ -155,12 +164,18 @@ static void table_rates(struct moka__page *p, const struct moka_msg *s)
 	for (int i = 0; i < n; i++) {
 		const char *rate = moka_arena_printf(&p->arena, "%.6g", moka__rate(s, list[i]));
 
-		moka__table_row(p, &t, moka__number(&p->arena, list[i]), rate, list[i] == 0 ? "start" : list[i] == max ? "end (max_iter)" : "");
+		moka__table_row(p, &t, moka__number(&p->arena, list[i]), rate,
+				list[i] == 0	 ? "start"
+				: list[i] == max ? "end (max_iter)"
+						 : "");
 	}
 	moka__page_table(p, &t);
 }
 
-/* ---- tests, snapshots --------------------------------------------------------------------------------------------- */
+/*
+ * ---- tests, snapshots
+ * ---------------------------------------------------------------------------------------------
+ */
 
 /* Samples of one batch: the first dimension of what a data layer or an input gives; -1. */
 static int64_t batch_size(const struct moka_net *n)
@@ -176,13 +191,15 @@ static int64_t batch_size(const struct moka_net *n)
 
 static void say_length(struct moka__page *p, const struct moka_net *n, const struct moka_msg *s)
 {
-	int64_t max = moka_get_int(s, "max_iter"), batch = batch_size(n), per = MOKA_MAX(moka_get_int(s, "iter_size"), 1), samples;
+	int64_t max = moka_get_int(s, "max_iter"), batch = batch_size(n),
+		per = MOKA_MAX(moka_get_int(s, "iter_size"), 1), samples;
 
 	if (max <= 0)
 		return;
 	if (n->phase == MOKA_TRAIN && batch > 0 && moka_mul(batch, per, &samples) && moka_mul(samples, max, &samples))
-		moka__page_item(p, "max_iter", "%s iterations of %s samples: %s samples in all.", moka__number(&p->arena, max),
-				moka__number(&p->arena, batch * per), moka__number(&p->arena, samples));
+		moka__page_item(p, "max_iter", "%s iterations of %s samples: %s samples in all.",
+				moka__number(&p->arena, max), moka__number(&p->arena, batch * per),
+				moka__number(&p->arena, samples));
 	else
 		moka__page_item(p, "max_iter", "%s iterations.", moka__number(&p->arena, max));
 }
@@ -200,8 +217,9 @@ static void say_tests(struct moka__page *p, const struct moka_msg *s)
 	moka__names_begin(&names, 8);
 	for (size_t i = 0; i < n; i++)
 		moka__names_add(&names, moka__number(&p->arena, iters[i]));
-	moka__page_item(p, "test_interval", "a test every %s iterations, over %s batches%s%s.", moka__number(&p->arena, every),
-			n ? moka__names_end(&names, &p->arena) : "?", n > 1 ? " (one number for each test net)" : "",
+	moka__page_item(p, "test_interval", "a test every %s iterations, over %s batches%s%s.",
+			moka__number(&p->arena, every), n ? moka__names_end(&names, &p->arena) : "?",
+			n > 1 ? " (one number for each test net)" : "",
 			moka_get_int(s, "test_initialization") ? ", and one before the first iteration" : "");
 }
 
@@ -212,8 +230,9 @@ static void say_snapshots(struct moka__page *p, const struct moka_msg *s)
 	const char *end = moka_get_int(s, "snapshot_format") == 0 ? ".caffemodel.h5" : ".caffemodel";
 
 	if (every > 0)
-		moka__page_item(p, "snapshot", "every %s iterations, to %s_iter_N%s and its .solverstate%s.", moka__number(&p->arena, every), prefix,
-				end, moka_get_int(s, "snapshot_after_train") ? ", and at the end" : "");
+		moka__page_item(p, "snapshot", "every %s iterations, to %s_iter_N%s and its .solverstate%s.",
+				moka__number(&p->arena, every), prefix, end,
+				moka_get_int(s, "snapshot_after_train") ? ", and at the end" : "");
 	else if (moka_get_int(s, "snapshot_after_train"))
 		moka__page_item(p, "snapshot", "only at the end, to %s_iter_N%s and its .solverstate.", prefix, end);
 	else

@@ -40,19 +40,22 @@ static int64_t known_params(const struct moka_net *n)
 static void say_numbers(struct moka__page *p, const struct moka_net *n)
 {
 	struct moka_arena *a = &p->arena;
-	const char *layers = counted(p, n->n_layers, "layer", "layers"), *inputs = counted(p, n->n_inputs, "input", "inputs");
-	const char *outputs = counted(p, n->n_outputs, "output", "outputs"), *params = counted(p, n->total_params, "parameter", "parameters");
+	const char *layers = counted(p, n->n_layers, "layer", "layers"),
+		   *inputs = counted(p, n->n_inputs, "input", "inputs");
+	const char *outputs = counted(p, n->n_outputs, "output", "outputs"),
+		   *params = counted(p, n->total_params, "parameter", "parameters");
 	int64_t known = known_params(n);
 
 	if (n->total_params < 0 && known)
 		params = moka_arena_printf(a, "more than %s", counted(p, known, "parameter", "parameters"));
 
-	moka__page_para(p,
-			"%s, as it is in phase %s: %s, %s, %s; %s; %s a forward pass; memory: %s for data blobs, %s for parameters "
-			"(float32).",
-			moka__net_name(n), phase_name(n), layers, inputs, outputs, params ? params : "",
-			counted(p, n->total_macs, "multiply-accumulate", "multiply-accumulates"), moka__bytes(a, n->activation_bytes),
-			moka__bytes(a, param_bytes(n)));
+	moka__page_para(
+		p,
+		"%s, as it is in phase %s: %s, %s, %s; %s; %s a forward pass; memory: %s for data blobs, %s for parameters "
+		"(float32).",
+		moka__net_name(n), phase_name(n), layers, inputs, outputs, params ? params : "",
+		counted(p, n->total_macs, "multiply-accumulate", "multiply-accumulates"),
+		moka__bytes(a, n->activation_bytes), moka__bytes(a, param_bytes(n)));
 }
 
 /* ---- in words -------------------------------------------------------------------------------------------- */
@@ -78,17 +81,20 @@ static void say_undeclared(struct moka__page *p, const struct moka_net *n)
 	if (!count)
 		return;
 	if (unknown >= 0)
-		moka__page_para(p,
-				"It is a fragment: no layer makes %s, so %s taken as %s. A shape that is not known prints as ?; "
-				"give it with --input %s=1x3x224x224 (batch, channels, height, width), and all that follows from it is "
-				"known too.",
-				list, count == 1 ? "it is" : "they are", count == 1 ? "its input" : "its inputs", n->blobs[unknown].name);
+		moka__page_para(
+			p,
+			"It is a fragment: no layer makes %s, so %s taken as %s. A shape that is not known prints as ?; "
+			"give it with --input %s=1x3x224x224 (batch, channels, height, width), and all that follows from it is "
+			"known too.",
+			list, count == 1 ? "it is" : "they are", count == 1 ? "its input" : "its inputs",
+			n->blobs[unknown].name);
 	else
-		moka__page_para(p, "It is a fragment: no layer makes %s, so %s taken as %s, in the shape you gave.", list,
-				count == 1 ? "it is" : "they are", count == 1 ? "its input" : "its inputs");
+		moka__page_para(p, "It is a fragment: no layer makes %s, so %s taken as %s, in the shape you gave.",
+				list, count == 1 ? "it is" : "they are", count == 1 ? "its input" : "its inputs");
 }
 
-static const char *layers_with(struct moka__page *p, const struct moka_net *n, bool (*is)(const struct moka_net *, int), int *count)
+static const char *layers_with(struct moka__page *p, const struct moka_net *n, bool (*is)(const struct moka_net *, int),
+			       int *count)
 {
 	struct moka__names names;
 
@@ -96,7 +102,8 @@ static const char *layers_with(struct moka__page *p, const struct moka_net *n, b
 	moka__names_begin(&names, 4);
 	for (int i = 0; i < n->n_layers; i++) {
 		const struct moka_net_layer *nl = &n->layers[i];
-		const char *s = is(n, i) ? moka_arena_printf(&p->arena, "%s (%s)", moka__layer_name(nl), moka__type(nl)) : NULL;
+		const char *s =
+			is(n, i) ? moka_arena_printf(&p->arena, "%s (%s)", moka__layer_name(nl), moka__type(nl)) : NULL;
 
 		if (!s)
 			continue;
@@ -142,11 +149,12 @@ static void say_classes(struct moka__page *p, const struct moka_net *n)
 
 		for (int k = 0; k < x->n_consumers; k++)
 			last = x->consumers[k]; /* in-place layers: the last one decides what it is */
-		if (last < 0 || strcmp(moka__type(&n->layers[last]), "Softmax") || x->shape.n < 2 || x->shape.d[1] < 2 ||
-		    moka_shape_count_range(&x->shape, 2, x->shape.n) != 1)
+		if (last < 0 || strcmp(moka__type(&n->layers[last]), "Softmax") || x->shape.n < 2 ||
+		    x->shape.d[1] < 2 || moka_shape_count_range(&x->shape, 2, x->shape.n) != 1)
 			continue;
-		moka__page_para(p, "It is a classifier: %s holds, for each item of the batch, the probabilities of %s classes.", x->name,
-				moka__number(&p->arena, x->shape.d[1]));
+		moka__page_para(
+			p, "It is a classifier: %s holds, for each item of the batch, the probabilities of %s classes.",
+			x->name, moka__number(&p->arena, x->shape.d[1]));
 		return;
 	}
 }
@@ -159,7 +167,8 @@ static void say_purpose(struct moka__page *p, const struct moka_net *n)
 	if (sources)
 		moka__page_para(p, "It reads its data itself, in %s.", source);
 	if (losses)
-		moka__page_para(p, "It is made for training: %s %s what a solver makes small%s.", loss, losses == 1 ? "is" : "add up to",
+		moka__page_para(p, "It is made for training: %s %s what a solver makes small%s.", loss,
+				losses == 1 ? "is" : "add up to",
 				n->phase == MOKA_TEST ? "; in phase TEST it only measures" : "");
 	say_classes(p, n);
 }
@@ -170,11 +179,12 @@ static void say_unknown(struct moka__page *p, const struct moka_net *n)
 	const char *list = layers_with(p, n, is_unknown, &unknown), *known = layers_with(p, n, cannot_run, &idle);
 
 	if (unknown)
-		moka__page_para(p,
-				"%d %s of a type that Moka does not know: %s. %s drawn and counted, but nothing is known of the shapes behind "
-				"%s, and the net can't be run.",
-				unknown, moka__plural(unknown, "layer is", "layers are"), list, unknown == 1 ? "It is" : "They are",
-				unknown == 1 ? "it" : "them");
+		moka__page_para(
+			p,
+			"%d %s of a type that Moka does not know: %s. %s drawn and counted, but nothing is known of the shapes behind "
+			"%s, and the net can't be run.",
+			unknown, moka__plural(unknown, "layer is", "layers are"), list,
+			unknown == 1 ? "It is" : "They are", unknown == 1 ? "it" : "them");
 	if (idle)
 		moka__page_para(p, "%d %s of a type that Moka can read and draw, but not run yet: %s.", idle,
 				moka__plural(idle, "layer is", "layers are"), known);
@@ -188,10 +198,12 @@ static void say_findings(struct moka__page *p, const struct moka_findings *f)
 		return;
 	errors = f->errors ? counted(p, (int64_t)f->errors, "error", "errors") : "";
 	warnings = f->warnings ? counted(p, (int64_t)f->warnings, "warning", "warnings") : "";
-	moka__page_para(p, "%s%s%s: see Findings, at the end.", errors, f->errors && f->warnings ? " and " : "", warnings);
+	moka__page_para(p, "%s%s%s: see Findings, at the end.", errors, f->errors && f->warnings ? " and " : "",
+			warnings);
 }
 
-void moka__summary(struct moka__page *p, const struct moka_net *n, const struct moka_findings *f, const struct moka_explain_options *o)
+void moka__summary(struct moka__page *p, const struct moka_net *n, const struct moka_findings *f,
+		   const struct moka_explain_options *o)
 {
 	const struct moka_msg *solver = moka__solver_msg(o);
 

@@ -71,8 +71,9 @@ static const char *macs_text(struct moka__page *p, const struct moka_net_layer *
 void moka__table_layers(struct moka__page *p, const struct moka_net *n)
 {
 	static const struct moka__column columns[] = {
-		{ "layer", false, true, false },  { "type", false, true, false },       { "settings", false, true, true },
-		{ "output", false, true, true },  { "parameters", true, false, false }, { "multiply-accumulates", true, false, false },
+		{ "layer", false, true, false },      { "type", false, true, false },
+		{ "settings", false, true, true },    { "output", false, true, true },
+		{ "parameters", true, false, false }, { "multiply-accumulates", true, false, false },
 	};
 	struct moka__table t;
 	bool shared = false;
@@ -84,13 +85,18 @@ void moka__table_layers(struct moka__page *p, const struct moka_net *n)
 		const char *params = params_text(p, n, i);
 
 		shared |= strchr(params, '(') != NULL;
-		moka__table_row(p, &t, moka__layer_name(nl), print(p, "%s%s", moka__type(nl), nl->l.type || nl->is_input ? "" : " (unknown)"),
-				nl->is_input ? "" : moka__settings(&p->arena, nl, true), output_text(p, n, nl), params, macs_text(p, nl));
+		moka__table_row(p, &t, moka__layer_name(nl),
+				print(p, "%s%s", moka__type(nl), nl->l.type || nl->is_input ? "" : " (unknown)"),
+				nl->is_input ? "" : moka__settings(&p->arena, nl, true), output_text(p, n, nl), params,
+				macs_text(p, nl));
 	}
-	moka__table_row(p, &t, "total", "", "", "", moka__number(&p->arena, n->total_params), moka__number(&p->arena, n->total_macs));
+	moka__table_row(p, &t, "total", "", "", "", moka__number(&p->arena, n->total_params),
+			moka__number(&p->arena, n->total_macs));
 	moka__page_table(p, &t);
 	if (shared)
-		moka__page_para(p, "In brackets: parameters of another layer, which this one shares; the total counts them once.");
+		moka__page_para(
+			p,
+			"In brackets: parameters of another layer, which this one shares; the total counts them once.");
 }
 
 /* ---- data blobs -------------------------------------------------------------------------------------------- */
@@ -146,14 +152,15 @@ static void data_rows(struct moka__page *p, const struct moka_net *n, struct mok
 
 		if (mine == kind)
 			moka__table_row(p, t, x->name, kinds[kind], moka__shape(&p->arena, &x->shape),
-					moka__number(&p->arena, moka_shape_count(&x->shape)), made_by(p, n, i), taken_by(p, n, i));
+					moka__number(&p->arena, moka_shape_count(&x->shape)), made_by(p, n, i),
+					taken_by(p, n, i));
 	}
 }
 
 void moka__table_data(struct moka__page *p, const struct moka_net *n)
 {
 	static const struct moka__column columns[] = {
-		{ "blob", false, true, false },   { "kind", false, false, false },  { "shape", false, true, false },
+		{ "blob", false, true, false },	  { "kind", false, false, false },  { "shape", false, true, false },
 		{ "values", true, false, false }, { "made by", false, true, true }, { "taken by", false, true, true },
 	};
 	struct moka__table t;
@@ -174,7 +181,8 @@ static bool is_fixed(const struct moka_net *n, const struct moka_param_use *u)
 }
 
 /* "10 × base_lr"; with a solver "0.1 = 10 × 0.01"; a star where the layer does not state it. */
-static const char *rate_text(struct moka__page *p, const struct moka_net *n, const struct moka_param_use *u, const struct moka_msg *solver)
+static const char *rate_text(struct moka__page *p, const struct moka_net *n, const struct moka_param_use *u,
+			     const struct moka_msg *solver)
 {
 	double mult = (double)u->lr_mult, base;
 	const char *m = moka__real(&p->arena, mult), *star = u->lr_stated ? "" : " *";
@@ -186,10 +194,12 @@ static const char *rate_text(struct moka__page *p, const struct moka_net *n, con
 	if (!solver)
 		return print(p, "%s × base_lr%s", m, star);
 	base = moka_get_float(solver, "base_lr");
-	return print(p, "%s = %s × %s%s", moka__real(&p->arena, (double)(float)(base * mult)), m, moka__real(&p->arena, base), star);
+	return print(p, "%s = %s × %s%s", moka__real(&p->arena, (double)(float)(base * mult)), m,
+		     moka__real(&p->arena, base), star);
 }
 
-static const char *decay_text(struct moka__page *p, const struct moka_net *n, const struct moka_param_use *u, const struct moka_msg *solver)
+static const char *decay_text(struct moka__page *p, const struct moka_net *n, const struct moka_param_use *u,
+			      const struct moka_msg *solver)
 {
 	const char *m = moka__real(&p->arena, (double)u->decay_mult), *star = u->decay_stated ? "" : " *";
 
@@ -197,7 +207,10 @@ static const char *decay_text(struct moka__page *p, const struct moka_net *n, co
 		return "";
 	if (!solver)
 		return print(p, "%s%s", m, star);
-	return print(p, "%s%s", moka__real(&p->arena, (double)(float)((double)u->decay_mult * moka_get_float(solver, "weight_decay"))), star);
+	return print(
+		p, "%s%s",
+		moka__real(&p->arena, (double)(float)((double)u->decay_mult * moka_get_float(solver, "weight_decay"))),
+		star);
 }
 
 static const char *user_text(struct moka__page *p, const struct moka_net *n, const struct moka_param *x, int use)
@@ -209,15 +222,17 @@ static const char *user_text(struct moka__page *p, const struct moka_net *n, con
 	return print(p, use ? "shared by %s" : "owned by %s", layer);
 }
 
-static void param_rows(struct moka__page *p, const struct moka_net *n, const struct moka_param *x, const struct moka_msg *solver,
-		       bool users, struct moka__table *t)
+static void param_rows(struct moka__page *p, const struct moka_net *n, const struct moka_param *x,
+		       const struct moka_msg *solver, bool users, struct moka__table *t)
 {
 	for (int i = 0; i < x->n_uses; i++) {
 		const struct moka_param_use *u = &x->uses[i];
 		bool stated = u->index < moka_count(n->layers[u->layer].l.msg, "param"), first = i == 0;
 		const char *name = first ? x->name : "", *role = first ? x->role : "";
-		const char *shape = first ? moka__shape(&p->arena, &x->shape) : "", *values = first ? moka__number(&p->arena, x->count) : "";
-		const char *spec = stated ? moka__nth(u->index) : "", *rate = rate_text(p, n, u, solver), *decay = decay_text(p, n, u, solver);
+		const char *shape = first ? moka__shape(&p->arena, &x->shape) : "",
+			   *values = first ? moka__number(&p->arena, x->count) : "";
+		const char *spec = stated ? moka__nth(u->index) : "", *rate = rate_text(p, n, u, solver),
+			   *decay = decay_text(p, n, u, solver);
 
 		if (users)
 			moka__table_row(p, t, name, role, shape, values, user_text(p, n, x, i), spec, rate, decay);
@@ -264,8 +279,10 @@ static void say_roles(struct moka__page *p, const struct moka_net *n)
 		if (k == n_kinds)
 			first[n_kinds++] = i;
 	}
-	moka__page_para(p, "* not stated, so 1 (or what the other uses state). The param {} of a layer speak of its parameters in order, and "
-			   "there may be fewer of them:");
+	moka__page_para(
+		p,
+		"* not stated, so 1 (or what the other uses state). The param {} of a layer speak of its parameters in order, and "
+		"there may be fewer of them:");
 	for (int k = 0; k < n_kinds; k++) {
 		struct moka__names names;
 
@@ -283,9 +300,11 @@ static void say_names(struct moka__page *p, const struct moka_net *n)
 {
 	for (int i = 0; i < n->n_params; i++)
 		if (n->params[i].named && n->params[i].n_uses > 1 && moka_net_layer_index(n, n->params[i].name) >= 0) {
-			moka__page_para(p, "%s is the name of a parameter and of a layer, which have nothing to do with each other: parameters, "
-					   "layers and blobs are named apart.",
-					n->params[i].name);
+			moka__page_para(
+				p,
+				"%s is the name of a parameter and of a layer, which have nothing to do with each other: parameters, "
+				"layers and blobs are named apart.",
+				n->params[i].name);
 			return;
 		}
 }
@@ -293,13 +312,15 @@ static void say_names(struct moka__page *p, const struct moka_net *n)
 void moka__table_params(struct moka__page *p, const struct moka_net *n, const struct moka_explain_options *o)
 {
 	static const struct moka__column with_users[] = {
-		{ "parameter", false, true, false }, { "role", false, true, false },          { "shape", false, true, false },
-		{ "values", true, false, false },    { "layer", false, true, false },         { "param {}", false, false, false },
+		{ "parameter", false, true, false },	 { "role", false, true, false },
+		{ "shape", false, true, false },	 { "values", true, false, false },
+		{ "layer", false, true, false },	 { "param {}", false, false, false },
 		{ "learning rate", false, true, false }, { "decay_mult", false, false, false },
 	};
 	static const struct moka__column alone[] = {
-		{ "parameter", false, true, false }, { "role", false, true, false },          { "shape", false, true, false },
-		{ "values", true, false, false },    { "param {}", false, false, false },     { "learning rate", false, true, false },
+		{ "parameter", false, true, false },   { "role", false, true, false },
+		{ "shape", false, true, false },       { "values", true, false, false },
+		{ "param {}", false, false, false },   { "learning rate", false, true, false },
 		{ "decay_mult", false, false, false },
 	};
 	const struct moka_msg *solver = moka__solver_msg(o);
@@ -317,16 +338,21 @@ void moka__table_params(struct moka__page *p, const struct moka_net *n, const st
 	if (solver)
 		columns[n_columns - 1].title = "weight decay";
 	moka__page_section(p, "Parameter blobs");
-	moka__page_para(p, "What is learned: they stay the same from sample to sample, change only in training, and are what a .caffemodel "
-			   "holds. A layer's parameters are called layer.0, layer.1 ... where the file gives them no name.");
+	moka__page_para(
+		p,
+		"What is learned: they stay the same from sample to sample, change only in training, and are what a .caffemodel "
+		"holds. A layer's parameters are called layer.0, layer.1 ... where the file gives them no name.");
 	moka__table_begin(&t, columns, n_columns);
 	for (int i = 0; i < n->n_params; i++)
 		param_rows(p, n, &n->params[i], solver, users, &t);
 	moka__page_table(p, &t);
 	say_roles(p, n);
 	if (!solver)
-		moka__page_para(p, "base_lr is the solver's, which is another file: explain that file to see the rates in numbers.");
+		moka__page_para(
+			p,
+			"base_lr is the solver's, which is another file: explain that file to see the rates in numbers.");
 	else
-		moka__page_para(p, "The learning rates are those of the first iteration; how they go on is below, in Solver.");
+		moka__page_para(
+			p, "The learning rates are those of the first iteration; how they go on is below, in Solver.");
 	say_names(p, n);
 }

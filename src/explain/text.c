@@ -1,5 +1,6 @@
 /*
- * text.c - everything about a net, for a terminal: what it is, diagram, layers, data blobs, parameter blobs, sharing, solver, findings.
+ * text.c - everything about a net, for a terminal: what it is, diagram, layers, data blobs, parameter blobs,
+ * sharing, solver, findings.
  */
 #include "internal.h"
 
@@ -13,7 +14,8 @@ static void say_how_to_read(struct moka__page *p, const struct moka_buf *diagram
 
 	moka__page_para(p, "Boxes are layers, lines are data blobs with their shapes; data run down.%s%s",
 			plus ? " What follows a + works in place on what stands before it." : "",
-			refs ? (p->ascii ? " A line that ends in (1) goes on where (1) <- stands." : " A line that ends in → ① goes on where ① ← stands.")
+			refs ? (p->ascii ? " A line that ends in (1) goes on where (1) <- stands."
+					 : " A line that ends in → ① goes on where ① ← stands.")
 			     : "");
 }
 
@@ -43,7 +45,8 @@ static void put_findings(struct moka__page *p, const struct moka_findings *f, co
 		moka_buf_printf(p->out, "... and %zu more\n", f->dropped);
 }
 
-void moka_explain_text(const struct moka_net *n, const struct moka_findings *f, const struct moka_explain_options *o, struct moka_buf *out)
+void moka_explain_text(const struct moka_net *n, const struct moka_findings *f, const struct moka_explain_options *o,
+		       struct moka_buf *out)
 {
 	struct moka__page p;
 

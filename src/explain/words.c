@@ -1,8 +1,8 @@
 /*
  * words.c - numbers, shapes and settings as people write them.
  *
- * A layer's settings are told from the names of its fields (kernel_size, stride, pool ...), not from its type: so a fork's
- * layer that Moka has never seen is described as well as a Convolution.
+ * A layer's settings are told from the names of its fields (kernel_size, stride, pool ...), not from its type: so a
+ * fork's layer that Moka has never seen is described as well as a Convolution.
  */
 #include "internal.h"
 
@@ -41,7 +41,11 @@ const char *moka__big(struct moka_arena *a, int64_t v)
 		return moka__number(a, v);
 	for (; x >= 999.5 && u + 1 < MOKA_COUNT(units); u++)
 		x /= 1000;
-	return or_empty(moka_arena_printf(a, "%s (%.*f%s)", moka__number(a, v), x < 9.995 ? 2 : x < 99.95 ? 1 : 0, x, units[u]));
+	return or_empty(moka_arena_printf(a, "%s (%.*f%s)", moka__number(a, v),
+					  x < 9.995   ? 2
+					  : x < 99.95 ? 1
+						      : 0,
+					  x, units[u]));
 }
 
 const char *moka__bytes(struct moka_arena *a, int64_t bytes)
@@ -54,7 +58,8 @@ const char *moka__bytes(struct moka_arena *a, int64_t bytes)
 		return "?";
 	for (; x >= 1000 && u + 1 < MOKA_COUNT(units); u++)
 		x /= 1024;
-	return or_empty(u ? moka_arena_printf(a, "%.*f %s", x < 9.95 ? 1 : 0, x, units[u]) : moka_arena_printf(a, "%.0f %s", x, units[u]));
+	return or_empty(u ? moka_arena_printf(a, "%.*f %s", x < 9.95 ? 1 : 0, x, units[u])
+			  : moka_arena_printf(a, "%.0f %s", x, units[u]));
 }
 
 const char *moka__real(struct moka_arena *a, double v)
@@ -232,10 +237,11 @@ static bool listed(const char *const *list, const char *name)
 /* What a diagram shows besides outputs, kind and window; the word to show it by is the field's own. */
 static const char *const drawn_fields[] = { "group", "axis", "slice_point", "order", "dim", "shape", "ratio", NULL };
 /* What the fields of windows are called: read by read_axes(). */
-static const char *const window_fields[] = {
-	"kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_w", "pad", "pad_h", "pad_w", "dilation", NULL
+static const char *const window_fields[] = { "kernel_size", "kernel_h", "kernel_w", "stride",	"stride_h", "stride_w",
+					     "pad",	    "pad_h",	"pad_w",    "dilation", NULL };
+static const char *const hidden_fields[] = {
+	"engine", "weight_filler", "bias_filler", "filler", "force_nd_im2col", NULL
 };
-static const char *const hidden_fields[] = { "engine", "weight_filler", "bias_filler", "filler", "force_nd_im2col", NULL };
 
 static void put_word(struct settings *s, const char *fmt, ...) MOKA_PRINTF(2, 3);
 static void put_word(struct settings *s, const char *fmt, ...)
@@ -299,7 +305,8 @@ static void read_node(struct settings *s, const struct moka_msg *m, const struct
 		s->outputs = node_value(s->a, n);
 	} else if (!strcmp(name, "global_pooling")) {
 		s->global = n->kind == MOKA_NODE_INT && n->u.i;
-	} else if (!s->kind && (!strcmp(name, "pool") || !strcmp(name, "operation")) && (named || n->kind == MOKA_NODE_NAME)) {
+	} else if (!s->kind && (!strcmp(name, "pool") || !strcmp(name, "operation")) &&
+		   (named || n->kind == MOKA_NODE_NAME)) {
 		s->kind = node_value(s->a, n);
 	} else if (!is_default(n) && (s->all || listed(drawn_fields, name))) {
 		read_other(s, m, n);
@@ -322,8 +329,8 @@ static const struct moka_msg *settings_msg(const struct moka_net_layer *nl)
 	if (nl->l.sub || nl->l.type || !nl->l.msg)
 		return nl->l.sub;
 	for (const struct moka_node *n = nl->l.msg->first; n; n = n->next)
-		if (n->kind == MOKA_NODE_MESSAGE && moka_has_suffix(node_name(n), "_param") && strcmp(node_name(n), "transform_param") &&
-		    strcmp(node_name(n), "loss_param"))
+		if (n->kind == MOKA_NODE_MESSAGE && moka_has_suffix(node_name(n), "_param") &&
+		    strcmp(node_name(n), "transform_param") && strcmp(node_name(n), "loss_param"))
 			return n->u.m;
 	return NULL;
 }

@@ -229,11 +229,31 @@ enum moka_status moka_layer_same_shapes(const struct moka_layer *l, struct moka_
 
 /* ---- parameters ------------------------------------------------------------------------------- */
 
-void moka_layer_param(struct moka_layer *l, const char *role, struct moka_shape shape,
+/* Room for one more: in the layer itself while they are few, then twice as much each time. */
+static bool more_room(struct moka_layer *l)
+{
+	struct moka_param_ref *wider = l->few_params;
+
+	if (l->n_param < l->param_room)
+		return true;
+	if (l->param_room)
+		wider = MOKA_NEWN(l->arena, 2 * l->param_room, struct moka_param_ref);
+	if (!wider)
+		return false;
+	if (l->param_room)
+		memcpy(wider, l->params, (size_t)l->n_param * sizeof(*wider));
+	l->param_room = l->param_room ? 2 * l->param_room : MOKA_LAYER_PARAMS;
+	l->params = wider;
+	return true;
+}
+
+bool moka_layer_param(struct moka_layer *l, const char *role, struct moka_shape shape,
 		      const struct moka_filler_param *filler)
 {
-	MOKA_BUG(l->n_param >= MOKA_LAYER_PARAMS);
+	if (!more_room(l))
+		return false;
 	l->params[l->n_param++] = (struct moka_param_ref){ shape, role, filler, false };
+	return true;
 }
 
 enum moka_status moka_layer_filled(struct moka_layer *l, struct moka_findings *f, const char *role,
@@ -242,7 +262,8 @@ enum moka_status moka_layer_filled(struct moka_layer *l, struct moka_findings *f
 	char buf[256];
 	const char *problem = moka_fill_problem(filler, &shape, buf, sizeof(buf));
 
-	moka_layer_param(l, role, shape, filler);
+	if (!moka_layer_param(l, role, shape, filler))
+		return MOKA_ERR_NOMEM;
 	return problem ? moka_layer_bad(l, f, "bad-filler", field, "%s: %s", field, problem) : MOKA_OK;
 }
 

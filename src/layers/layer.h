@@ -49,7 +49,7 @@ struct moka_param_ref {
 	bool fixed; /* statistics that no solver may touch (BatchNorm's): lr_mult and decay_mult are 0 whatever the net says */
 };
 
-#define MOKA_LAYER_PARAMS 8 /* the most that one layer owns (NVIDIA's BatchNorm: 5) */
+#define MOKA_LAYER_PARAMS 8 /* as many as a layer owns without asking the arena (NVIDIA's BatchNorm: 5; a DenseBlock: hundreds) */
 
 struct moka_source; /* where a data layer's samples come from (below) */
 
@@ -69,8 +69,9 @@ struct moka_layer {
 	struct moka_arena *arena;           /* for priv; lives as long as the net */
 
 	/* set by shape(): */
-	int n_param;
-	struct moka_param_ref params[MOKA_LAYER_PARAMS];
+	int n_param, param_room;
+	struct moka_param_ref *params; /* n_param of them: moka_layer_param() adds one. NULL where there never was one */
+	struct moka_param_ref few_params[MOKA_LAYER_PARAMS]; /* their place while they are few */
 	void *priv;              /* its own geometry, from arena */
 	size_t state_bytes;      /* kept from forward to backward, per execution (mask, argmax, scale); zeroed once at start */
 	bool state_for_backward; /* nothing in the state is needed where no backward follows: it may be NULL then */
@@ -163,8 +164,8 @@ enum moka_status moka_layer_bad(const struct moka_layer *l, struct moka_findings
 /* A run-time error: "layer 'loss' (SoftmaxWithLoss): ..."; returns `status`. */
 enum moka_status moka_call_bad(const struct moka_layer *l, struct moka_call *c, enum moka_status status, const char *fmt, ...)
 	MOKA_PRINTF(4, 5);
-/* Adds a parameter in shape(). filler may be NULL. */
-void moka_layer_param(struct moka_layer *l, const char *role, struct moka_shape shape, const struct moka_filler_param *filler);
+/* Adds a parameter in shape(). filler may be NULL. false: no memory (never for the first MOKA_LAYER_PARAMS). */
+bool moka_layer_param(struct moka_layer *l, const char *role, struct moka_shape shape, const struct moka_filler_param *filler);
 /*
  * The same, and checks that the filler can fill that shape: a finding at `field` ("weight_filler") where it can't. Dimensions
  * not known are not checked.

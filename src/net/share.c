@@ -34,10 +34,8 @@ static void assume_params(struct moka_net_layer *nl)
 	static const char *const roles[] = { "weight", "bias" };
 	int n = MOKA_MIN(moka_count(nl->l.msg, "param"), MOKA_LAYER_PARAMS);
 
-	for (int i = nl->l.n_param; i < n; i++) {
-		nl->l.params[i] = (struct moka_param_ref){ .shape.n = -1, .role = i < 2 ? roles[i] : "blob" };
-		nl->l.n_param = i + 1;
-	}
+	for (int i = nl->l.n_param; i < n; i++)
+		moka_layer_param(&nl->l, i < 2 ? roles[i] : "blob", (struct moka_shape){ .n = -1 }, NULL);
 }
 
 static void count_specs(struct moka__build *b, struct moka_net_layer *nl)

@@ -41,7 +41,9 @@ T_TEST(widths)
 /* Whatever is cut: never wider than asked, never in the middle of a character. */
 T_TEST(cutting)
 {
-	static const char *const texts[] = { "", "a", "inception_3a/3x3_reduce", "数据输入层的名字", "a数b据c", "\377\377\377\377\377\377" };
+	static const char *const texts[] = {
+		"", "a", "inception_3a/3x3_reduce", "数据输入层的名字", "a数b据c", "\377\377\377\377\377\377"
+	};
 
 	moka_arena_init(&arena, 0);
 	for (size_t i = 0; i < MOKA_COUNT(texts); i++)

@@ -8,8 +8,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct moka_image image = { 0 };
 	struct moka_error err;
 
-	if (path && !moka_image_read(&image, path, 3, &err))
-		moka_image_release(&image);
+	if (path)
+		moka_image_read(&image, path, MOKA_IMAGE_COLOUR, &err);
+	moka_image_release(&image); /* it may hold a buffer after an error too */
 	fuzz_file_close();
 	return 0;
 }

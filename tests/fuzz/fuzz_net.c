@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct moka_model *m;
 
 	moka_findings_init(&f);
-	if (!moka_model_parse(&m, "fuzz", data, size, &moka_layer_schema, &any, &f)) {
+	enum moka_status st = moka_model_parse(&m, "fuzz", data, size, &moka_layer_schema, &any, &f);
+	if (!st) {
 		for (int phase = 0; m->kind == MOKA_MODEL_NET && phase < 2; phase++) {
 			struct moka_net_options o = { .phase = phase ? MOKA_TEST : MOKA_TRAIN };
 			struct moka_net *n;
@@ -28,9 +29,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (!moka_net_build(&n, m, &o, &f))
 				moka_net_free(n);
 		}
-		moka_model_free(m);
 	}
-	print_findings(&f);
+	print_findings(&f); /* they point into the model's text */
+	if (!st)
+		moka_model_free(m);
 	moka_findings_release(&f);
 	return 0;
 }

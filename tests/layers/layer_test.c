@@ -174,6 +174,7 @@ struct layer_test *lt_open_threads(const char *prototxt, enum moka_phase phase, 
 		fill_values(x->bottom_values[i], x->bottom[i].count, kind, &rng);
 	}
 	open_tops(x);
+	assert_true(x->l.n_param <= LT_PARAMS);
 	for (int i = 0; i < x->l.n_param; i++) {
 		open_view(&x->param[i], &x->l.params[i].shape);
 		T_OK(moka_fill(x->l.params[i].filler, &x->l.params[i].shape, x->param[i].data, &rng, &x->err), &x->err);
@@ -205,7 +206,7 @@ void lt_free(struct layer_test *x)
 		free(x->bottom[i].diff);
 		free(x->bottom_values[i]);
 	}
-	for (int i = 0; i < MOKA_LAYER_PARAMS; i++) {
+	for (int i = 0; i < LT_PARAMS; i++) {
 		free(x->param[i].data);
 		free(x->param[i].diff);
 	}
@@ -348,7 +349,7 @@ struct check {
 	struct layer_test *x;
 	const struct lt_gradient_row *row;
 	real *weight[LT_MAX];	       /* of each top value in the sum that is differentiated */
-	real *kept[MOKA_LAYER_PARAMS]; /* parameters before: a forward pass may move statistics */
+	real *kept[LT_PARAMS]; /* parameters before: a forward pass may move statistics */
 	int64_t checked, skipped;
 };
 
@@ -420,7 +421,7 @@ static void run_backward(struct check *k, bool want_bottoms)
 static void check_params(struct check *k)
 {
 	struct layer_test *x = k->x;
-	real *got[MOKA_LAYER_PARAMS];
+	real *got[LT_PARAMS];
 
 	for (int i = 0; i < x->l.n_param; i++)
 		got[i] = copy_of(x->param[i].diff, x->param[i].count);

@@ -21,6 +21,7 @@
 #include "layers/layer.h"
 
 #define LT_MAX 8
+#define LT_PARAMS 64
 
 struct layer_test {
 	struct moka_arena arena;
@@ -28,7 +29,7 @@ struct layer_test {
 	struct moka_text text;
 	struct moka_layer l;
 	struct moka_blob_ref bottom_ref[LT_MAX], top_ref[LT_MAX];
-	struct moka_view bottom[LT_MAX], top[LT_MAX], param[MOKA_LAYER_PARAMS];
+	struct moka_view bottom[LT_MAX], top[LT_MAX], param[LT_PARAMS];
 	real *bottom_values[LT_MAX]; /* what forward starts from; write here */
 	int in_place[LT_MAX];	     /* top i: the bottom it shares, -1 */
 	void *state, *scratch;
