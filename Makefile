@@ -4,7 +4,7 @@ BUILD ?= build
 
 all: deps
 	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) --prefix=$(PREFIX) --buildtype=release
-	@ninja -C $(BUILD)
+	@ninja -C $(BUILD) moka
 
 deps: ; @sh scripts/deps.sh
 demo: all ; @sh scripts/demo.sh $(BUILD)/moka

@@ -27,12 +27,12 @@ say "3. Train LeNet (moka train --solver lenet_solver.prototxt)"
 "$moka" train --solver "$examples/fashion/lenet_solver.prototxt" --log run.jsonl
 
 say "4. Test it on the 10,000 test pictures (moka test)"
-"$moka" test --model "$examples/fashion/lenet_train_test.prototxt" --weights fashion_lenet_iter_3000.caffemodel --iterations 100
+"$moka" test --model "$examples/fashion/lenet_train_test.prototxt" --weights fashion_lenet_iter_5000.caffemodel --iterations 100
 
 say "5. Ten pictures it has not seen (moka data pictures, moka classify)"
 rm -rf pictures
 "$moka" data pictures fashion_test_lmdb -o pictures --count 10 >/dev/null
-"$moka" classify "$examples/fashion/lenet_deploy.prototxt" -w fashion_lenet_iter_3000.caffemodel \
+"$moka" classify "$examples/fashion/lenet_deploy.prototxt" -w fashion_lenet_iter_5000.caffemodel \
 	--scale 0.00390625 --labels "$examples/fashion/labels.txt" --top 3 --show pictures/*.png
 
 say "What to try next"

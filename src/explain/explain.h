@@ -11,16 +11,19 @@
 #include "net/net.h"
 
 struct moka_explain_options {
-	int width;      /* columns of the terminal; 0: 100 */
+	int width; /* columns of the terminal; 0: 100 */
 	bool colour;
-	bool ascii;     /* no box-drawing characters (locale isn't UTF-8) */
-	const struct moka_model *solver; /* the solver file that named the net, or NULL: schedule and resulting rates are explained */
+	bool ascii; /* no box-drawing characters (locale isn't UTF-8) */
+	const struct moka_model
+		*solver; /* the solver file that named the net, or NULL: schedule and resulting rates are explained */
 };
 
-void moka_explain_text(const struct moka_net *n, const struct moka_findings *f, const struct moka_explain_options *o, struct moka_buf *out);
+void moka_explain_text(const struct moka_net *n, const struct moka_findings *f, const struct moka_explain_options *o,
+		       struct moka_buf *out);
 void moka_explain_diagram(const struct moka_net *n, const struct moka_explain_options *o, struct moka_buf *out);
 void moka_explain_json(const struct moka_net *n, const struct moka_findings *f, struct moka_buf *out);
 void moka_explain_dot(const struct moka_net *n, struct moka_buf *out);
-void moka_explain_html(const struct moka_net *n, const struct moka_findings *f, const struct moka_explain_options *o, const char *svg, struct moka_buf *out);
+void moka_explain_html(const struct moka_net *n, const struct moka_findings *f, const struct moka_explain_options *o,
+		       const char *svg, struct moka_buf *out);
 
 #endif

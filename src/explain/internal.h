@@ -27,6 +27,7 @@ const char *moka__number(struct moka_arena *a, int64_t v);    /* 1,920; ? below 
 const char *moka__big(struct moka_arena *a, int64_t v);	      /* 1,582,671,872 (1.58 G); small ones as they are */
 const char *moka__bytes(struct moka_arena *a, int64_t bytes); /* 7.5 KiB */
 const char *moka__real(struct moka_arena *a, double v);	      /* 0.01, 1e-05: as short as reads back equal in float */
+const char *moka__times_text(struct moka_arena *a, double v, double by); /* of two such numbers: six digits */
 const char *moka__shape(struct moka_arena *a, const struct moka_shape *s);
 const char *moka__plural(int64_t n, const char *one, const char *many);
 const char *moka__nth(int i); /* 0: "1st" ... */

@@ -6,11 +6,11 @@
  * bring to one box is gathered (rows that belong to the box), so that touching lines are always one blob, or one
  * box's:
  *
- *        │          the line leaves its box
- *        ├─────┐    split: this blob goes to two
- *        │  └──┼    (the lines of other blobs pass over)
- *        └──┬──┘    gathered: this box takes two
- *      ┌────▼────┐
+ *        │     │      two lines leave their boxes
+ *        ├─────│──┐   split: the first blob goes to two (and passes the second line)
+ *        │     │  │
+ *        └──┬──┘  │   gathered: this box takes two
+ *      ┌────▼───┐ │
  */
 #include "internal.h"
 

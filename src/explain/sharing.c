@@ -50,15 +50,21 @@ static struct rule make_rule(struct moka__page *p, const struct moka_explain_opt
 static const char *times_rate(struct moka__page *p, const struct rule *r, double mult)
 {
 	if (r->solver)
-		return moka__real(&p->arena, (double)(float)(moka_get_float(r->solver, "base_lr") * mult));
+		return moka__times_text(&p->arena, moka_get_float(r->solver, "base_lr"), mult);
 	return mult == 1 ? "base_lr" : print(p, "%s × base_lr", moka__real(&p->arena, mult));
 }
 
 static const char *times_decay(struct moka__page *p, const struct rule *r, double mult)
 {
 	if (r->solver)
-		return moka__real(&p->arena, (double)(float)(moka_get_float(r->solver, "weight_decay") * mult));
+		return moka__times_text(&p->arena, moka_get_float(r->solver, "weight_decay"), mult);
 	return mult == 1 ? r->decay : print(p, "%s × %s", moka__real(&p->arena, mult), r->decay);
+}
+
+/* Whether weight decay pulls at all. */
+static bool decays(const struct rule *r, double mult)
+{
+	return mult != 0 && (!r->solver || moka_get_float(r->solver, "weight_decay") != 0);
 }
 
 static const char *layer_of(const struct moka_net *n, const struct moka_param_use *u)
@@ -136,7 +142,7 @@ static void formula_one(struct moka__page *p, const struct moka_net *n, const st
 	double lr = (double)x->uses[0].lr_mult, decay = (double)x->uses[0].decay_mult;
 
 	moka__page_formula(p, "g = %s", sum_of(p, n, x, "g"));
-	if (decay != 0)
+	if (decays(r, decay))
 		moka__page_formula(p, "h = %s × h + %s × (g + %s × w)", r->momentum, times_rate(p, r, lr),
 				   times_decay(p, r, decay));
 	else
@@ -186,7 +192,7 @@ static void formula_each(struct moka__page *p, const struct moka_net *n, const s
 		const struct moka_param_use *u = &x->uses[i];
 		const char *layer = layer_of(n, u), *rate = times_rate(p, r, (double)u->lr_mult);
 
-		if (u->decay_mult != 0)
+		if (decays(r, (double)u->decay_mult))
 			moka__page_formula(p, "h[%s] = %s × h[%s] + %s × (g[%s] + %s × w)", layer, r->momentum, layer,
 					   rate, layer, times_decay(p, r, (double)u->decay_mult));
 		else

@@ -194,8 +194,8 @@ static const char *rate_text(struct moka__page *p, const struct moka_net *n, con
 	if (!solver)
 		return print(p, "%s × base_lr%s", m, star);
 	base = moka_get_float(solver, "base_lr");
-	return print(p, "%s = %s × %s%s", moka__real(&p->arena, (double)(float)(base * mult)), m,
-		     moka__real(&p->arena, base), star);
+	return print(p, "%s = %s × %s%s", moka__times_text(&p->arena, base, mult), m, moka__real(&p->arena, base),
+		     star);
 }
 
 static const char *decay_text(struct moka__page *p, const struct moka_net *n, const struct moka_param_use *u,
@@ -207,10 +207,8 @@ static const char *decay_text(struct moka__page *p, const struct moka_net *n, co
 		return "";
 	if (!solver)
 		return print(p, "%s%s", m, star);
-	return print(
-		p, "%s%s",
-		moka__real(&p->arena, (double)(float)((double)u->decay_mult * moka_get_float(solver, "weight_decay"))),
-		star);
+	return print(p, "%s%s",
+		     moka__times_text(&p->arena, moka_get_float(solver, "weight_decay"), (double)u->decay_mult), star);
 }
 
 static const char *user_text(struct moka__page *p, const struct moka_net *n, const struct moka_param *x, int use)

@@ -79,6 +79,11 @@ const char *moka__real(struct moka_arena *a, double v)
 	return or_empty(moka_arena_strdup(a, buf));
 }
 
+const char *moka__times_text(struct moka_arena *a, double v, double by)
+{
+	return or_empty(moka_arena_printf(a, "%.6g", v * by));
+}
+
 const char *moka__shape(struct moka_arena *a, const struct moka_shape *s)
 {
 	char buf[MOKA_SHAPE_TEXT];

@@ -17,6 +17,7 @@ struct pooling_param {
 	uint32_t stride, stride_h, stride_w;
 	bool global_pooling;
 	int round_mode;
+	bool ceil_mode;
 };
 
 static const struct moka_enum_value round_values[] = { { "CEIL", 0 }, { "FLOOR", 1 }, { NULL, 0 } };
@@ -37,6 +38,8 @@ static const struct moka_field pooling_fields[] = {
 	MOKA_F_ENGINE(11),
 	MOKA_F_BOOL(P, global_pooling, 12, false, "one window over the whole plane"),
 	MOKA_F_ENUM(P, round_mode, 13, round_values, 0, "rounds the pooled size up or down"),
+	{ "ceil_mode", 14, MOKA_BOOL, MOKA_OPTIONAL, (uint32_t)offsetof(P, ceil_mode), 1, NULL, NULL, NULL,
+	  "false rounds the pooled size down, as round_mode: FLOOR does", "several forks" },
 	MOKA_F_END
 };
 /* clang-format on */
@@ -133,7 +136,7 @@ static enum moka_status pooled_size(const struct moka_layer *l, struct moka_find
 	if (in > INT32_MAX)
 		return moka_layer_bad(l, f, "too-large", NULL, "a %s of %lld is too large to pool", what,
 				      (long long)in);
-	*out = moka__pool_size(in, kernel, stride, pad, p->round_mode == 1);
+	*out = moka__pool_size(in, kernel, stride, pad, p->round_mode == 1 || !p->ceil_mode);
 	if (*out >= 1)
 		return MOKA_OK;
 	moka_layer_bad(l, f, "kernel-too-large", kernel_field(l),

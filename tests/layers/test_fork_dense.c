@@ -69,7 +69,6 @@ static void check(const char *layer, bool bc, bool train)
 	struct layer_test *before = lt_open(layer, train ? MOKA_TRAIN : MOKA_TEST, "2x3x3x4"); /* parameters as they were */
 	for (int i = 0; i < l->l.n_param; i++)
 		memcpy(before->param[i].data, l->param[i].data, (size_t)l->param[i].count * sizeof(real));
-	l->top[0].diff = NULL;
 	struct moka_call c = { .bottom = l->bottom, .top = l->top, .param = l->param, .state = l->state, .scratch = l->scratch,
 			       .gemm = l->gemm, .rng = &l->rng, .err = &l->err };
 	memcpy(l->bottom[0].data, l->bottom_values[0], (size_t)l->bottom[0].count * sizeof(real));

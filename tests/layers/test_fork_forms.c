@@ -142,6 +142,8 @@ T_TEST(shapes)
 	      "1x256x48x64 1x256x48x64", "1x441x48x64");
 	shape(ONE("Convolution3D", "convolution3d_param { num_output: 64 kernel_size: 3 kernel_depth: 3 pad: 1 temporal_pad: 1 }"),
 	      "1x3x16x112x112", "1x64x16x112x112");
+	shape(ONE("Pooling", "pooling_param { kernel_size: 3 stride: 2 ceil_mode: false }"), "1x1x6x6", "1x1x2x2");
+	shape(ONE("Pooling", "pooling_param { kernel_size: 3 stride: 2 ceil_mode: true }"), "1x1x6x6", "1x1x3x3");
 	shape(ONE("Pooling3D", "pooling3d_param { kernel_size: 2 kernel_depth: 1 stride: 2 temporal_stride: 1 }"), "1x64x16x7x7",
 	      "1x64x16x4x4");
 }
