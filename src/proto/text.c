@@ -499,6 +499,19 @@ static void complain_unknown(struct moka__text_parser *p, const struct level *l,
 		moka__unknown_field(p->f, loc, &u);
 }
 
+/* A fork's field in a message of BVLC Caffe: Moka follows it, BVLC's own parser stops at it. A fork's own message is no surprise. */
+static void mention_fork(struct moka__text_parser *p, const struct level *l, const struct moka_field *field, struct moka_loc loc)
+{
+	bool bvlc_message = false;
+
+	for (const struct moka_field *f = l->m->type ? l->m->type->fields : NULL; f && f->name; f++)
+		bvlc_message |= !f->fork;
+	if (field->fork && bvlc_message && l->m->type != &moka_layer_message)
+		moka__text_tally(p, MOKA_WARNING, "unknown-field", loc, "Moka follows it",
+				 "%s has no field '%s' in BVLC Caffe; it is known from %s", moka__message_text(l->m->type),
+				 field->name, field->fork);
+}
+
 /* A value follows, or may: ':' or what can stand without one. */
 static bool value_follows(const struct moka__text_parser *p)
 {
@@ -541,8 +554,10 @@ static void parse_field(struct moka__text_parser *p, struct level *l)
 		}
 		if (l->m->type)
 			complain_unknown(p, l, name, loc);
-	} else if (!moka__is_repeated(field)) {
-		check_repeated(p, l, field, loc);
+	} else {
+		mention_fork(p, l, field, loc);
+		if (!moka__is_repeated(field))
+			check_repeated(p, l, field, loc);
 	}
 	colon = accept(p, ':');
 	if (field && !colon && field->kind != MOKA_MESSAGE && !at_group(p) && !no_value_here(p)) {
