@@ -36,12 +36,11 @@ typedef float v16 __attribute__((vector_size(64)));
 		volatile float sink = 0;                                                                               \
 		double start = moka_now();                                                                             \
 		for (long i = 0; i < n; i++) {                                                                         \
-			_Pragma("GCC unroll 12") for (int k = 0; k < 12; k++)                                          \
-				__asm__("vfmadd213ps %2, %1, %0" : "+v"(a[k]) : "v"(y), "v"(x));                       \
+			_Pragma("GCC unroll 12") for (int k = 0; k < 12; k++) __asm__("vfmadd213ps %2, %1, %0" :       \
+										      "+v"(a[k]) : "v"(y), "v"(x));    \
 		}                                                                                                      \
 		double t = moka_now() - start;                                                                         \
-		_Pragma("GCC unroll 12") for (int k = 0; k < 12; k++)                                                  \
-			sink = sink + a[k][0];                                                                         \
+		_Pragma("GCC unroll 12") for (int k = 0; k < 12; k++) sink = sink + a[k][0];                           \
 		return (double)n * 12 * 2 * (LANES) / t / 1e9;                                                         \
 	}
 PEAK(peak_avx2, v8, "avx2,fma", 8)
@@ -102,7 +101,8 @@ static real *random_array(int64_t n)
 	return v;
 }
 
-static double time_product(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct product *p, const real *a, const real *b, real *c)
+static double time_product(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct product *p, const real *a,
+			   const real *b, real *c)
 {
 	double t[REPEATS];
 
@@ -175,7 +175,8 @@ int main(void)
 
 	if (!pool || !ws)
 		return 1;
-	printf("instruction set %s, measured peak %.1f GFLOP/s a core, %d threads\n\n", names[moka_cpu_isa()], top, moka_pool_threads(pool));
+	printf("instruction set %s, measured peak %.1f GFLOP/s a core, %d threads\n\n", names[moka_cpu_isa()], top,
+	       moka_pool_threads(pool));
 	printf("%-32s %9s %9s %10s %11s\n", "GFLOP/s", "1 thread", "all", "of peak", "reference");
 	for (size_t i = 0; i < MOKA_COUNT(products); i++)
 		bench_product(pool, ws, &products[i], top);

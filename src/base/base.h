@@ -47,27 +47,26 @@ typedef float real;
 _Noreturn void moka__bug(const char *file, int line, const char *what);
 
 /* Passes a failure on unchanged. */
-#define MOKA_TRY(call)                                \
-	do {                                          \
-		enum moka_status moka_try_ = (call);  \
-		if (moka_try_)                        \
-			return moka_try_;             \
+#define MOKA_TRY(call)                                                                                                 \
+	do {                                                                                                           \
+		enum moka_status moka_try_ = (call);                                                                   \
+		if (moka_try_)                                                                                         \
+			return moka_try_;                                                                              \
 	} while (0)
 
 /* ---- limits: every ceiling of the library in one place ---------------------------- */
 
-#define MOKA_MAX_AXES 32                        /* of a blob, as in BVLC Caffe */
-#define MOKA_MAX_NESTING 100                    /* of messages, text or binary */
-#define MOKA_MAX_TEXT_BYTES ((size_t)1 << 30)   /* of a .prototxt */
+#define MOKA_MAX_AXES 32		      /* of a blob, as in BVLC Caffe */
+#define MOKA_MAX_NESTING 100		      /* of messages, text or binary */
+#define MOKA_MAX_TEXT_BYTES ((size_t)1 << 30) /* of a .prototxt */
 #define MOKA_MAX_LAYERS 100000
-#define MOKA_MAX_FINDINGS 1000                  /* kept; the rest is counted */
-#define MOKA_MAX_NAME 4096                      /* of a file or blob, in messages */
+#define MOKA_MAX_FINDINGS 1000 /* kept; the rest is counted */
+#define MOKA_MAX_NAME 4096     /* of a file or blob, in messages */
 
 /* ---- error ------------------------------------------------------------------------- */
 
 /* Fills *err (may be NULL) and returns status, so that `return moka_fail(...)` reads well. */
-enum moka_status moka_fail(struct moka_error *err, enum moka_status status, const char *fmt, ...)
-	MOKA_PRINTF(3, 4);
+enum moka_status moka_fail(struct moka_error *err, enum moka_status status, const char *fmt, ...) MOKA_PRINTF(3, 4);
 /* Adds "hint: what to do" to an error already filled. */
 void moka_fail_hint(struct moka_error *err, const char *fmt, ...) MOKA_PRINTF(2, 3);
 
@@ -126,7 +125,7 @@ struct moka_map {
 
 void moka_map_init(struct moka_map *m);
 void moka_map_release(struct moka_map *m);
-void *moka_map_get(const struct moka_map *m, const char *key); /* NULL where absent */
+void *moka_map_get(const struct moka_map *m, const char *key);	     /* NULL where absent */
 bool moka_map_put(struct moka_map *m, const char *key, void *value); /* replaces; false: no memory */
 
 /* ---- files --------------------------------------------------------------------------- */
@@ -149,7 +148,8 @@ void moka_file_forget(const struct moka_file *f, const void *p, size_t n);
  * removes. A full disk leaves the old file whole and gives an error with path and cause.
  */
 struct moka_out;
-enum moka_status moka_out_open(struct moka_out **out, const char *path, struct moka_error *err); /* freed by commit/abort */
+enum moka_status moka_out_open(struct moka_out **out, const char *path,
+			       struct moka_error *err); /* freed by commit/abort */
 enum moka_status moka_out_write(struct moka_out *out, const void *p, size_t n, struct moka_error *err); /* buffered */
 enum moka_status moka_out_commit(struct moka_out *out, struct moka_error *err);
 void moka_out_abort(struct moka_out *out);
@@ -178,8 +178,8 @@ struct moka_rng {
 };
 void moka_rng_seed(struct moka_rng *r, uint64_t seed, uint64_t stream);
 uint64_t moka_rng_next(struct moka_rng *r);
-double moka_rng_uniform(struct moka_rng *r); /* [0, 1) */
-double moka_rng_gaussian(struct moka_rng *r); /* mean 0, deviation 1; stateless Box-Muller */
+double moka_rng_uniform(struct moka_rng *r);		 /* [0, 1) */
+double moka_rng_gaussian(struct moka_rng *r);		 /* mean 0, deviation 1; stateless Box-Muller */
 uint64_t moka_rng_below(struct moka_rng *r, uint64_t n); /* [0, n), unbiased */
 
 /* ---- threads (pthreadpool) ---------------------------------------------------------------
@@ -191,7 +191,8 @@ struct moka_pool *moka_pool_new(int threads); /* 0: as many as the machine (cgro
 void moka_pool_free(struct moka_pool *p);
 int moka_pool_threads(const struct moka_pool *p); /* NULL pool: 1 */
 /* fn(arg, begin, end) over [0, n) in pieces of `tile` (the last may be shorter). NULL pool: in this thread. */
-void moka_parallel(struct moka_pool *p, void (*fn)(void *arg, int64_t begin, int64_t end), void *arg, int64_t n, int64_t tile);
+void moka_parallel(struct moka_pool *p, void (*fn)(void *arg, int64_t begin, int64_t end), void *arg, int64_t n,
+		   int64_t tile);
 
 /* ---- cpu --------------------------------------------------------------------------------- */
 

@@ -399,8 +399,8 @@ static const struct cli_command mean_command = {
 	.run = run_mean,
 };
 
-static const struct cli_command *const subcommands[] = { &cli_data_images, &mnist_command, &cifar_command,
-							 &mean_command, &cli_data_pictures, NULL };
+static const struct cli_command *const subcommands[] = { &cli_data_images, &mnist_command,     &cifar_command,
+							 &mean_command,	   &cli_data_pictures, NULL };
 
 const struct cli_command cli_command_data = {
 	.name = "data",

@@ -11,15 +11,16 @@
 #include <sys/stat.h>
 
 /* Planes of bytes (one, or three in the order B, G, R) -> interleaved pixels. */
-static enum moka_status picture_of(const struct moka_datum *d, struct cli_call *c, const char *where, struct moka_image *img,
-				   struct moka_error *err)
+static enum moka_status picture_of(const struct moka_datum *d, struct cli_call *c, const char *where,
+				   struct moka_image *img, struct moka_error *err)
 {
 	const int64_t pixels = d->height * d->width;
 
 	if (d->encoded)
 		return moka_image_decode(img, d->data, d->data_bytes, where, MOKA_IMAGE_NATIVE, err);
 	if (!d->data || (d->channels != 1 && d->channels != 3))
-		return moka_fail(err, MOKA_ERR_DATA, "%s: %" PRId64 " channels of %s are no picture; 1 or 3 of bytes are", where,
+		return moka_fail(err, MOKA_ERR_DATA,
+				 "%s: %" PRId64 " channels of %s are no picture; 1 or 3 of bytes are", where,
 				 d->channels, d->data ? "bytes" : "floats");
 	*img = (struct moka_image){ .height = d->height, .width = d->width, .channels = d->channels };
 	img->pixels = moka_arena_alloc(&c->arena, d->data_bytes + 1, 1);
@@ -46,8 +47,10 @@ static enum moka_status write_record(struct cli_call *c, struct moka_lmdb *db, i
 		return moka_fail(err, MOKA_ERR_DATA, "%s has no record %" PRId64, where, record);
 	MOKA_TRY(moka_datum_parse(&d, value, value_bytes, where, err));
 	MOKA_TRY(picture_of(&d, c, where, &img, err));
-	const char *path = moka_arena_printf(&c->arena, "%s/%08" PRId64 "-label%" PRId64 ".png", folder, record, d.label);
-	enum moka_status st = path ? moka_image_write_png(&img, path, err) : moka_fail(err, MOKA_ERR_NOMEM, "not enough memory");
+	const char *path =
+		moka_arena_printf(&c->arena, "%s/%08" PRId64 "-label%" PRId64 ".png", folder, record, d.label);
+	enum moka_status st =
+		path ? moka_image_write_png(&img, path, err) : moka_fail(err, MOKA_ERR_NOMEM, "not enough memory");
 
 	if (d.encoded)
 		moka_image_release(&img);
@@ -74,7 +77,8 @@ static int run_pictures(struct cli_call *c)
 	enum moka_status st = MOKA_OK;
 
 	if (skip >= rows)
-		st = moka_fail(&err, MOKA_ERR_ARG, "%s has %" PRId64 " records, so none is left behind the first %" PRId64, c->words[0],
+		st = moka_fail(&err, MOKA_ERR_ARG,
+			       "%s has %" PRId64 " records, so none is left behind the first %" PRId64, c->words[0],
 			       rows, skip);
 	if (!st && skip)
 		st = moka_lmdb_skip(db, skip, &err);

@@ -26,8 +26,13 @@ static struct output *list_outputs(struct cli_call *c, const struct moka_net *n,
 		int64_t size = moka_shape_count(&b->shape);
 
 		for (int64_t j = 0; j < size; j++)
-			o[k++] = (struct output){ .name = b->name, .index = j, .several = size > 1,
-						  .loss_weight = b->producer >= 0 ? n->layers[b->producer].loss_weight[b->producer_top] : 0 };
+			o[k++] = (struct output){ .name = b->name,
+						  .index = j,
+						  .several = size > 1,
+						  .loss_weight =
+							  b->producer >= 0
+								  ? n->layers[b->producer].loss_weight[b->producer_top]
+								  : 0 };
 	}
 	*count = total;
 	return o;
@@ -131,7 +136,8 @@ const struct cli_command cli_command_test = {
 	.summary = "score a trained net on its test data",
 	.usage = "--model FILE --weights W [--iterations N] [options]",
 	.about = "Runs the net's test phase over N batches and prints the mean of every output.",
-	.examples = "moka test --model lenet_train_test.prototxt --weights lenet_iter_10000.caffemodel --iterations 100\n",
+	.examples =
+		"moka test --model lenet_train_test.prototxt --weights lenet_iter_10000.caffemodel --iterations 100\n",
 	.options = test_options,
 	.max_words = 1,
 	.run = test_run,

@@ -36,8 +36,8 @@ struct show {
 	const struct cli_call *call;
 	FILE *log;
 	bool log_failed;
-	bool terminal;     /* a progress line is kept */
-	bool line_open;    /* it is on the screen now */
+	bool terminal;	/* a progress line is kept */
+	bool line_open; /* it is on the screen now */
 	double last_shown, last_display_seconds;
 	int64_t last_display_iter, first_iter;
 };
@@ -59,7 +59,8 @@ static void put_outputs(struct moka_buf *b, const struct moka_solver_event *e)
 		bool several = e->outputs[i].index > 0 || (i + 1 < e->n_outputs && e->outputs[i + 1].index > 0);
 		char name[1200];
 
-		snprintf(name, sizeof(name), several ? "%.1000s[%" PRId64 "]" : "%.1000s", e->outputs[i].name, e->outputs[i].index);
+		snprintf(name, sizeof(name), several ? "%.1000s[%" PRId64 "]" : "%.1000s", e->outputs[i].name,
+			 e->outputs[i].index);
 		moka_buf_puts(b, i ? "," : "");
 		moka_buf_json_string(b, name);
 		if (isfinite(e->outputs[i].value))
@@ -77,7 +78,9 @@ static void log_event(struct show *s, const struct moka_solver_event *e)
 	if (!s->log || e->kind == MOKA_EVENT_DISPLAY || e->kind == MOKA_EVENT_NOTE)
 		return;
 	moka_buf_init(&b, 1 << 24);
-	static const char *const names[] = { [MOKA_EVENT_TRAIN] = "train", [MOKA_EVENT_TEST] = "test", [MOKA_EVENT_SNAPSHOT] = "snapshot" };
+	static const char *const names[] = {
+		[MOKA_EVENT_TRAIN] = "train", [MOKA_EVENT_TEST] = "test", [MOKA_EVENT_SNAPSHOT] = "snapshot"
+	};
 	moka_buf_printf(&b, "{\"event\":\"%s\",\"iter\":%" PRId64, names[e->kind], e->iter);
 	if (e->kind == MOKA_EVENT_TRAIN) {
 		put_number(&b, "loss", e->loss);
@@ -128,8 +131,9 @@ static void show_progress(struct show *s, const struct moka_solver_event *e)
 	filled = e->max_iter > 0 ? (int)((double)width * (double)(e->iter + 1) / (double)e->max_iter) : width;
 	for (int i = 0; i < width; i++)
 		strcat(bar, cli_utf8() ? (i < filled ? "━" : " ") : (i < filled ? "=" : " "));
-	fprintf(stderr, "\r\033[K%" PRId64 "/%" PRId64 " [%s]  loss %.4g  rate %.3g  %.0f images/s  %s left", e->iter + 1, e->max_iter, bar,
-		e->smoothed_loss, e->lr, e->samples_per_second, duration(e->seconds / done * left, eta, sizeof(eta)));
+	fprintf(stderr, "\r\033[K%" PRId64 "/%" PRId64 " [%s]  loss %.4g  rate %.3g  %.0f images/s  %s left",
+		e->iter + 1, e->max_iter, bar, e->smoothed_loss, e->lr, e->samples_per_second,
+		duration(e->seconds / done * left, eta, sizeof(eta)));
 	fflush(stderr);
 	s->line_open = true;
 }
@@ -141,7 +145,8 @@ static void print_outputs(const struct moka_solver_event *e, const char *what)
 
 		fprintf(stderr, "    %s net output #%d: %s = %.6g", what, i, o->name, (double)o->value);
 		if (o->loss_weight != 0)
-			fprintf(stderr, " (* %.6g = %.6g loss)", (double)o->loss_weight, (double)(o->value * o->loss_weight));
+			fprintf(stderr, " (* %.6g = %.6g loss)", (double)o->loss_weight,
+				(double)(o->value * o->loss_weight));
 		fputc('\n', stderr);
 	}
 }
@@ -237,7 +242,9 @@ static int run_solver(struct cli_call *c, struct moka_model *model, struct moka_
 	int64_t iter = moka_solver_iter(solver);
 	moka_solver_free(solver);
 	if (st == MOKA_ERR_INTERRUPTED) {
-		cli_note(c, "stopped at iteration %" PRId64 " as asked; go on with --snapshot and the .solverstate above", iter);
+		cli_note(c,
+			 "stopped at iteration %" PRId64 " as asked; go on with --snapshot and the .solverstate above",
+			 iter);
 		return CLI_OK;
 	}
 	return st ? cli_fail_error(c, &err) : CLI_OK;
@@ -251,14 +258,16 @@ static int open_log(struct cli_call *c, struct show *show)
 		return CLI_OK;
 	show->log = fopen(path, cli_get(c, "snapshot") ? "a" : "w");
 	if (!show->log)
-		return cli_fail(c, "give --log a file in a folder that exists and can be written", "can't write '%s': %s", path, strerror(errno));
+		return cli_fail(c, "give --log a file in a folder that exists and can be written",
+				"can't write '%s': %s", path, strerror(errno));
 	return CLI_OK;
 }
 
 static int close_log(struct cli_call *c, struct show *show, int status)
 {
 	if (show->log && (fclose(show->log) || show->log_failed))
-		return cli_fail(c, "is the disk full?", "the log '%s' is not complete: %s", cli_get(c, "log"), strerror(errno));
+		return cli_fail(c, "is the disk full?", "the log '%s' is not complete: %s", cli_get(c, "log"),
+				strerror(errno));
 	return status;
 }
 
@@ -266,8 +275,12 @@ static int train_with(struct cli_call *c, struct moka_pool *pool)
 {
 	static const struct moka_model_options expect_solver = { .expect = MOKA_MODEL_SOLVER };
 	struct show show = { .call = c, .terminal = cli_progress() };
-	struct moka_solver_options o = { .snapshot = cli_get(c, "snapshot"), .pool = pool, .sources = moka_sources, .on_event = show_event,
-					 .arg = &show, .request = &request };
+	struct moka_solver_options o = { .snapshot = cli_get(c, "snapshot"),
+					 .pool = pool,
+					 .sources = moka_sources,
+					 .on_event = show_event,
+					 .arg = &show,
+					 .request = &request };
 	struct moka_model *model;
 	struct moka_findings f;
 	int status = CLI_FAILED;
@@ -276,7 +289,9 @@ static int train_with(struct cli_call *c, struct moka_pool *pool)
 		return CLI_USAGE;
 	o.weights = cli_list(c, "weights", &o.n_weights);
 	if (o.snapshot && o.n_weights)
-		return cli_usage(c, "--snapshot goes on from a .solverstate, --weights starts anew from weights: give one of them");
+		return cli_usage(
+			c,
+			"--snapshot goes on from a .solverstate, --weights starts anew from weights: give one of them");
 	if (open_log(c, &show))
 		return CLI_FAILED;
 	moka_findings_init(&f);
@@ -319,8 +334,9 @@ const struct cli_command cli_command_train = {
 	.name = "train",
 	.summary = "train a net as a solver file says",
 	.usage = "--solver FILE [--weights W[,W...] | --snapshot STATE] [options]",
-	.about = "Follows the solver file: rate, tests, snapshots. Paths in it are taken relative to the working directory, and where they\n"
-		 "are not there, relative to the file that names them. Ctrl-C writes a snapshot and stops; SIGHUP writes one and goes on.",
+	.about =
+		"Follows the solver file: rate, tests, snapshots. Paths in it are taken relative to the working directory, and where they\n"
+		"are not there, relative to the file that names them. Ctrl-C writes a snapshot and stops; SIGHUP writes one and goes on.",
 	.examples = "moka train --solver lenet_solver.prototxt --log run.jsonl\n"
 		    "moka train --solver lenet_solver.prototxt --snapshot lenet_iter_5000.solverstate\n"
 		    "moka train --solver finetune_solver.prototxt --weights pretrained.caffemodel\n",

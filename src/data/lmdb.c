@@ -86,7 +86,7 @@ static enum moka_status next_picture(struct lmdb_source *s, struct picture *p, i
 /* The first record says the size of all. */
 static enum moka_status learn_size(struct lmdb_source *s, const char *path, struct moka_error *err)
 {
-	struct picture p;
+	struct picture p = { 0 };
 	char where[512];
 	int64_t label;
 
@@ -176,7 +176,7 @@ static enum moka_status lmdb_read(struct moka_source *source, int n_top, const s
 
 	for (int64_t i = 0; i < s->batch; i++, s->next++) {
 		struct moka_rng rng;
-		struct picture p;
+		struct picture p = { 0 };
 		int64_t label;
 
 		MOKA_TRY(next_picture(s, &p, &label, where, sizeof(where), err));

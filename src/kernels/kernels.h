@@ -18,8 +18,9 @@
 struct moka_gemm_ws; /* packed panels; one per execution, grown on first use, never in a later call of the same size */
 struct moka_gemm_ws *moka_gemm_ws_new(void); /* caller frees */
 void moka_gemm_ws_free(struct moka_gemm_ws *ws);
-void moka_gemm(struct moka_pool *pool, struct moka_gemm_ws *ws, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
-	       real alpha, const real *a, int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc);
+void moka_gemm(struct moka_pool *pool, struct moka_gemm_ws *ws, bool trans_a, bool trans_b, int64_t m, int64_t n,
+	       int64_t k, real alpha, const real *a, int64_t lda, const real *b, int64_t ldb, real beta, real *c,
+	       int64_t ldc);
 /* The plain triple loop: what moka_gemm() is tested against. */
 void moka_gemm_ref(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t lda,
 		   const real *b, int64_t ldb, real beta, real *c, int64_t ldc);
@@ -46,19 +47,19 @@ void moka_col2im(struct moka_pool *pool, const struct moka_conv_geometry *g, con
  * Forward of one image and one group without materialising col: y (outputs, prod(out)) = w (outputs, channels *
  * prod(kernel)) x im2col(image) + bias (outputs, may be NULL). Packs columns straight into the product's panels.
  */
-void moka_conv_forward(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct moka_conv_geometry *g, int64_t outputs,
-		       const real *w, const real *image, const real *bias, real *y);
+void moka_conv_forward(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct moka_conv_geometry *g,
+		       int64_t outputs, const real *w, const real *image, const real *bias, real *y);
 /* Depthwise (group == channels, any channel multiplier m): y (channels * m, out) from image (channels, in), w (channels * m, kernel). 2-D. */
-void moka_depthwise_forward(struct moka_pool *pool, const struct moka_conv_geometry *g, int64_t multiplier, const real *w,
-			    const real *image, const real *bias, real *y);
+void moka_depthwise_forward(struct moka_pool *pool, const struct moka_conv_geometry *g, int64_t multiplier,
+			    const real *w, const real *image, const real *bias, real *y);
 
 /* Flat vectors. x and y may be the same memory where it makes sense. */
-void moka_axpy(int64_t n, real a, const real *x, real *y);              /* y += a x */
-void moka_axpby(int64_t n, real a, const real *x, real b, real *y);     /* y = a x + b y */
-void moka_scale(int64_t n, real a, real *x);                            /* x *= a */
-void moka_set(int64_t n, real a, real *x);                              /* x = a */
+void moka_axpy(int64_t n, real a, const real *x, real *y);	    /* y += a x */
+void moka_axpby(int64_t n, real a, const real *x, real b, real *y); /* y = a x + b y */
+void moka_scale(int64_t n, real a, real *x);			    /* x *= a */
+void moka_set(int64_t n, real a, real *x);			    /* x = a */
 real moka_dot(int64_t n, const real *x, const real *y);
 real moka_sum(int64_t n, const real *x);
-real moka_asum(int64_t n, const real *x);                               /* sum of |x| */
+real moka_asum(int64_t n, const real *x); /* sum of |x| */
 
 #endif

@@ -12,11 +12,13 @@ struct accuracy_param {
 	int32_t axis, ignore_label;
 };
 
+/* clang-format off */
 static const struct moka_field accuracy_fields[] = {
 	MOKA_F_UINT32(struct accuracy_param, top_k, 1, 1, "a label among so many best scores is right"),
 	MOKA_F_INT32(struct accuracy_param, axis, 2, 1, "the axis of the classes; negative counts from the end"),
 	MOKA_F_INT32(struct accuracy_param, ignore_label, 3, 0, "places with this label don't count"), MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message accuracy_message = { "AccuracyParameter", accuracy_fields,
 						      sizeof(struct accuracy_param) };
 

@@ -16,12 +16,14 @@ struct argmax_param {
 	int32_t axis;
 };
 
+/* clang-format off */
 static const struct moka_field argmax_fields[] = {
 	MOKA_F_BOOL(struct argmax_param, out_max_val, 1, 0, "also give the values (with axis: the values instead)"),
 	MOKA_F_UINT32(struct argmax_param, top_k, 2, 1, "how many"),
 	MOKA_F_INT32(struct argmax_param, axis, 3, 0, "the axis to look along; the whole sample where not given"),
 	MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message argmax_message = { "ArgMaxParameter", argmax_fields, sizeof(struct argmax_param) };
 
 #define CUTS 16

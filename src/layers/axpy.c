@@ -22,10 +22,11 @@ static enum moka_status axpy_shape(struct moka_layer *l, struct moka_findings *f
 	for (int i = 2; i < a->n; i++)
 		ok &= fits(a->d[i], 1);
 	if (!ok)
-		return moka_layer_bad_bottom(l, f, "shape-mismatch", 0,
-					     "the factors '%s' are %s; for '%s', which is %s, there must be one for each channel",
-					     l->bottom[0].name, moka_shape_text(a, text[0], sizeof(text[0])),
-					     l->bottom[1].name, moka_shape_text(x, text[1], sizeof(text[1])));
+		return moka_layer_bad_bottom(
+			l, f, "shape-mismatch", 0,
+			"the factors '%s' are %s; for '%s', which is %s, there must be one for each channel",
+			l->bottom[0].name, moka_shape_text(a, text[0], sizeof(text[0])), l->bottom[1].name,
+			moka_shape_text(x, text[1], sizeof(text[1])));
 	ok = x->n < 0 || b->n < 0 || x->n == b->n;
 	for (int i = 0; ok && i < x->n && i < b->n; i++)
 		ok = fits(x->d[i], b->d[i]);
@@ -48,8 +49,12 @@ static struct axpy_job axpy_job(const struct moka_layer *l, const struct moka_ca
 {
 	const struct moka_shape *s = &l->top[0].shape;
 
-	return (struct axpy_job){ moka_shape_count_range(s, 2, s->n), c->bottom[0].data, c->bottom[1].data, c->bottom[2].data,
-				  c->top[0].diff, NULL };
+	return (struct axpy_job){ moka_shape_count_range(s, 2, s->n),
+				  c->bottom[0].data,
+				  c->bottom[1].data,
+				  c->bottom[2].data,
+				  c->top[0].diff,
+				  NULL };
 }
 
 static void run(struct moka_call *c, void (*piece)(void *, int64_t, int64_t), struct axpy_job *j)

@@ -103,12 +103,15 @@ static enum moka_status bn_shape(struct moka_layer *l, struct moka_findings *f)
 	if (!v)
 		return MOKA_ERR_NOMEM;
 	if (s->n >= 0 && s->n < 2)
-		return moka_layer_bad_bottom(l, f, "wrong-axes", 0, "'%s' is %s; channels, its second axis, are normalised",
-					     l->bottom[0].name, moka_shape_text(s, text, sizeof(text)));
+		return moka_layer_bad_bottom(l, f, "wrong-axes", 0,
+					     "'%s' is %s; channels, its second axis, are normalised", l->bottom[0].name,
+					     moka_shape_text(s, text, sizeof(text)));
 	read_settings(l, v);
 	if (l->n_top > 1 && !v->two)
-		return moka_layer_bad(l, f, "top-count", NULL,
-				      "%d tops: only SegNet's BN (scale_filler, shift_filler) gives mean and variance as tops", l->n_top);
+		return moka_layer_bad(
+			l, f, "top-count", NULL,
+			"%d tops: only SegNet's BN (scale_filler, shift_filler) gives mean and variance as tops",
+			l->n_top);
 	v->n = (struct moka__norm){ s->n < 0 ? -1 : s->d[0], s->n < 0 ? -1 : s->d[1],
 				    s->n < 0 ? -1 : moka_shape_count_range(s, 2, s->n), 0 };
 	v->n.item = moka_layer_product(2, (int64_t[]){ v->n.channels, v->n.inner });
@@ -141,8 +144,8 @@ static enum moka_status bn_forward(const struct moka_layer *l, struct moka_call 
 	const struct bn *v = l->priv;
 	const int64_t channels = v->n.channels;
 	real *mean = c->state, *inverse = mean + channels;
-	struct moka__norm_apply a = { c->bottom[0].data, mean,		 inverse,   c->param[0].data, c->param[1].data,
-				      c->top[0].data,	 v->n.item, false };
+	struct moka__norm_apply a = { c->bottom[0].data, mean,		 inverse,   c->param[0].data,
+				      c->param[1].data,	 c->top[0].data, v->n.item, false };
 
 	for (int i = 1; i < l->n_top; i++)
 		moka_set(channels, 0, c->top[i].data);

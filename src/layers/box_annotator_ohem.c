@@ -44,16 +44,18 @@ static enum moka_status annotator_shape(struct moka_layer *l, struct moka_findin
 	l->top[0].shape = moka_shape_make(4, d[0][0], (int64_t)1, d[0][2], d[0][3]);
 	l->top[1].shape = moka_shape_make(4, d[0][0], d[3][1], d[0][2], d[0][3]);
 	if (p->roi_per_img < 1)
-		return moka_layer_bad(l, f, "missing-setting", "roi_per_img", "roi_per_img must say how many regions of an image train");
+		return moka_layer_bad(l, f, "missing-setting", "roi_per_img",
+				      "roi_per_img must say how many regions of an image train");
 	for (int i = 0; i < 4; i++) {
 		const int64_t want[4] = { d[0][0], i == 0 ? 5 : i == 3 ? d[3][1] : 1, d[0][2], d[0][3] };
 
 		for (int k = 0; k < 4; k++)
 			if (d[i][k] >= 0 && want[k] >= 0 && d[i][k] != want[k])
-				return moka_layer_bad_bottom(l, f, "shape-mismatch", i, "'%s', the %s, is %s: axis %d must be %lld",
+				return moka_layer_bad_bottom(l, f, "shape-mismatch", i,
+							     "'%s', the %s, is %s: axis %d must be %lld",
 							     l->bottom[i].name, what[i],
-							     moka_shape_text(&l->bottom[i].shape, text, sizeof(text)), k,
-							     (long long)want[k]);
+							     moka_shape_text(&l->bottom[i].shape, text, sizeof(text)),
+							     k, (long long)want[k]);
 	}
 	*v = (struct annotator){ d[0][0], moka_layer_product(2, d[0] + 2), d[3][1] };
 	l->scratch_bytes = moka_layer_bytes(moka_layer_product(2, (int64_t[]){ v->num, v->inner }),
@@ -72,8 +74,10 @@ static enum moka_status read_images(const struct moka_layer *l, struct moka_call
 		const real r = c->bottom[0].data[i / v->inner * 5 * v->inner + i % v->inner];
 
 		if (!moka__whole(r, 0, n - 1, &value))
-			return moka_call_bad(l, c, MOKA_ERR_DATA, "region %lld of '%s' is of image %g, and %lld regions are of %lld images at most",
-					     (long long)i, l->bottom[0].name, (double)r, (long long)n, (long long)n);
+			return moka_call_bad(
+				l, c, MOKA_ERR_DATA,
+				"region %lld of '%s' is of image %g, and %lld regions are of %lld images at most",
+				(long long)i, l->bottom[0].name, (double)r, (long long)n, (long long)n);
 		image[i] = (int32_t)value;
 		left[i] = ((const struct box_annotator_param *)l->param)->roi_per_img;
 	}

@@ -37,9 +37,10 @@ real moka__box_overlap(struct moka__box a, struct moka__box b, enum moka__box_un
 
 /* ---- codes ----------------------------------------------------------------------------------------------- */
 
-const struct moka_enum_value moka__box_code_values[] = {
-	{ "CORNER", MOKA__CORNER }, { "CENTER_SIZE", MOKA__CENTER_SIZE }, { "CORNER_SIZE", MOKA__CORNER_SIZE }, { NULL, 0 }
-};
+const struct moka_enum_value moka__box_code_values[] = { { "CORNER", MOKA__CORNER },
+							 { "CENTER_SIZE", MOKA__CENTER_SIZE },
+							 { "CORNER_SIZE", MOKA__CORNER_SIZE },
+							 { NULL, 0 } };
 
 struct moka__box moka__box_decode(enum moka__box_code code, const real *prior, const real *variance, const real *loc)
 {
@@ -59,7 +60,8 @@ struct moka__box moka__box_decode(enum moka__box_code code, const real *prior, c
 	return (struct moka__box){ cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2 };
 }
 
-void moka__box_encode(enum moka__box_code code, const real *prior, const real *variance, struct moka__box box, real *loc)
+void moka__box_encode(enum moka__box_code code, const real *prior, const real *variance, struct moka__box box,
+		      real *loc)
 {
 	static const real ones[4] = { 1, 1, 1, 1 };
 	const real *v = variance ? variance : ones, b[4] = { box.x1, box.y1, box.x2, box.y2 };
@@ -84,10 +86,11 @@ enum moka_status moka__priors_check(const struct moka_layer *l, struct moka_call
 
 	for (int64_t i = 0; i < n && code != MOKA__CORNER; i++, p += 4)
 		if (!(p[2] > p[0] && p[3] > p[1]))
-			return moka_call_bad(l, c, MOKA_ERR_DATA,
-					     "prior %lld of '%s' is (%g, %g) to (%g, %g): a box without a size, which this code_type divides by",
-					     (long long)i, l->bottom[which].name, (double)p[0], (double)p[1], (double)p[2],
-					     (double)p[3]);
+			return moka_call_bad(
+				l, c, MOKA_ERR_DATA,
+				"prior %lld of '%s' is (%g, %g) to (%g, %g): a box without a size, which this code_type divides by",
+				(long long)i, l->bottom[which].name, (double)p[0], (double)p[1], (double)p[2],
+				(double)p[3]);
 	return MOKA_OK;
 }
 
@@ -173,7 +176,8 @@ void moka__rank_sort_index(struct moka__ranked *r, int64_t n)
 }
 
 /* A score that is not a number is above nothing: it never gets here, so that the order is total. */
-int64_t moka__rank(const real *score, int64_t n, int64_t stride, real threshold, int64_t top_k, struct moka__ranked *out)
+int64_t moka__box_rank(const real *score, int64_t n, int64_t stride, real threshold, int64_t top_k,
+		       struct moka__ranked *out)
 {
 	int64_t k = 0;
 
@@ -184,8 +188,8 @@ int64_t moka__rank(const real *score, int64_t n, int64_t stride, real threshold,
 	return top_k >= 0 ? MOKA_MIN(k, top_k) : k;
 }
 
-int64_t moka__nms(const struct moka__box *box, struct moka__ranked *r, int64_t n, real threshold, real eta, int64_t most,
-		  enum moka__box_unit unit)
+int64_t moka__nms(const struct moka__box *box, struct moka__ranked *r, int64_t n, real threshold, real eta,
+		  int64_t most, enum moka__box_unit unit)
 {
 	int64_t kept = 0;
 
@@ -216,9 +220,10 @@ enum moka_status moka__rois_shape(const struct moka_layer *l, struct moka_findin
 		return MOKA_OK;
 	size = moka_shape_count_range(s, 1, s->n);
 	if (s->n < 1 || (size >= 0 && size != 5))
-		return moka_layer_bad_bottom(l, f, "wrong-axes", which,
-					     "regions of interest are rows of 5 (image, x1, y1, x2, y2), and '%s' is %s",
-					     l->bottom[which].name, moka_shape_text(s, text, sizeof(text)));
+		return moka_layer_bad_bottom(
+			l, f, "wrong-axes", which,
+			"regions of interest are rows of 5 (image, x1, y1, x2, y2), and '%s' is %s",
+			l->bottom[which].name, moka_shape_text(s, text, sizeof(text)));
 	*rows = s->d[0];
 	return MOKA_OK;
 }
@@ -234,20 +239,22 @@ enum moka_status moka__roi_read(const struct moka_layer *l, struct moka_call *c,
 
 	moka__legacy_dims(c->bottom[0].shape, d);
 	if (!moka__whole(r[0], 0, d[0] - 1, image))
-		return moka_call_bad(l, c, MOKA_ERR_DATA, "region %lld of '%s' is of image %g, and the batch '%s' has %lld",
-				     (long long)n, name, (double)r[0], l->bottom[0].name, (long long)d[0]);
+		return moka_call_bad(l, c, MOKA_ERR_DATA,
+				     "region %lld of '%s' is of image %g, and the batch '%s' has %lld", (long long)n,
+				     name, (double)r[0], l->bottom[0].name, (long long)d[0]);
 	for (int k = 1; k < 5; k++)
 		if (!(fabs(r[k]) <= (real)FAR && fabs(r[k] * scale) <= (real)FAR))
-			return moka_call_bad(l, c, MOKA_ERR_DATA, "region %lld of '%s' has the coordinate %g", (long long)n, name,
-					     (double)r[k]);
+			return moka_call_bad(l, c, MOKA_ERR_DATA, "region %lld of '%s' has the coordinate %g",
+					     (long long)n, name, (double)r[k]);
 	*box = (struct moka__box){ r[1] * scale, r[2] * scale, r[3] * scale, r[4] * scale };
 	/* half a cell of grace: corners are rounded */
 	if (MOKA_MAX(box->x1, box->x2) < (real)-0.5 || MOKA_MAX(box->y1, box->y2) < (real)-0.5 ||
 	    box->x1 > (real)d[3] + (real)0.5 || box->y1 > (real)d[2] + (real)0.5)
-		return moka_call_bad(l, c, MOKA_ERR_DATA,
-				     "region %lld of '%s', (%g, %g) to (%g, %g), lies outside the picture: at a scale of %g '%s' is %lld x %lld (h x w)",
-				     (long long)n, name, (double)r[1], (double)r[2], (double)r[3], (double)r[4], (double)scale,
-				     l->bottom[0].name, (long long)d[2], (long long)d[3]);
+		return moka_call_bad(
+			l, c, MOKA_ERR_DATA,
+			"region %lld of '%s', (%g, %g) to (%g, %g), lies outside the picture: at a scale of %g '%s' is %lld x %lld (h x w)",
+			(long long)n, name, (double)r[1], (double)r[2], (double)r[3], (double)r[4], (double)scale,
+			l->bottom[0].name, (long long)d[2], (long long)d[3]);
 	return MOKA_OK;
 }
 

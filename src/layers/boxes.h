@@ -29,7 +29,8 @@ extern const struct moka_enum_value moka__box_code_values[];
 /* prior: 4 values; variance: 4 values, or NULL where the numbers aren't scaled by it. */
 struct moka__box moka__box_decode(enum moka__box_code code, const real *prior, const real *variance, const real *loc);
 /* The inverse. For CENTER_SIZE the box must have a size. */
-void moka__box_encode(enum moka__box_code code, const real *prior, const real *variance, struct moka__box box, real *loc);
+void moka__box_encode(enum moka__box_code code, const real *prior, const real *variance, struct moka__box box,
+		      real *loc);
 /*
  * Priors as PriorBox makes them, (2, n x 4): boxes and variances. CENTER_SIZE and CORNER_SIZE divide by a prior's
  * size: one without is an error of bottom `which`.
@@ -62,7 +63,8 @@ struct moka__ranked {
 };
 
 /* Those of n scores (stride apart) above the threshold, best first, the first of equal ones first; at most top_k (-1: all). */
-int64_t moka__rank(const real *score, int64_t n, int64_t stride, real threshold, int64_t top_k, struct moka__ranked *out);
+int64_t moka__box_rank(const real *score, int64_t n, int64_t stride, real threshold, int64_t top_k,
+		       struct moka__ranked *out);
 /* Sorts by score, or by index. */
 void moka__rank_sort(struct moka__ranked *r, int64_t n);
 void moka__rank_sort_index(struct moka__ranked *r, int64_t n);
@@ -70,8 +72,8 @@ void moka__rank_sort_index(struct moka__ranked *r, int64_t n);
  * Greedy suppression: goes through r in order and keeps what overlaps none of the kept by more than threshold. eta < 1: a
  * threshold above 0.5 is multiplied by it at every box kept. Stops at `most` (-1: never). Kept ones move to the front; returns their number.
  */
-int64_t moka__nms(const struct moka__box *box, struct moka__ranked *r, int64_t n, real threshold, real eta, int64_t most,
-		  enum moka__box_unit unit);
+int64_t moka__nms(const struct moka__box *box, struct moka__ranked *r, int64_t n, real threshold, real eta,
+		  int64_t most, enum moka__box_unit unit);
 
 /* ---- regions of interest: rows of (image, x1, y1, x2, y2), in pixels of the picture ---------------------- */
 

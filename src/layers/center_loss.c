@@ -42,7 +42,8 @@ static enum moka_status center_shape(struct moka_layer *l, struct moka_findings 
 	if (!v)
 		return MOKA_ERR_NOMEM;
 	if (!p->num_output || p->num_output > INT32_MAX)
-		return moka_layer_bad(l, f, "missing-setting", "num_output", "num_output, the number of classes, must be at least 1, and is %s",
+		return moka_layer_bad(l, f, "missing-setting", "num_output",
+				      "num_output, the number of classes, must be at least 1, and is %s",
 				      p->num_output ? "too large" : "0 or missing");
 	MOKA_TRY(moka__loss_shape(l, f));
 	*v = (struct center){ -1, -1, p->num_output };
@@ -56,7 +57,8 @@ static enum moka_status center_shape(struct moka_layer *l, struct moka_findings 
 	MOKA_TRY(moka__labels_shape(l, f, &s));
 	l->scratch_bytes = moka__loss_bytes(v->m, sizeof(int32_t)) + moka__loss_bytes(v->classes, sizeof(int32_t)) +
 			   moka__loss_sum_bytes(v->m, moka__loss_tile(v->k));
-	return moka_layer_filled(l, f, "center", moka_shape_make(2, v->classes, v->k), "center_filler", p->center_filler);
+	return moka_layer_filled(l, f, "center", moka_shape_make(2, v->classes, v->k), "center_filler",
+				 p->center_filler);
 }
 
 struct center_job {
@@ -98,7 +100,8 @@ static enum moka_status center_forward(const struct moka_layer *l, struct moka_c
 {
 	const struct center *v = l->priv;
 	const struct center_job j = center_job(l, c);
-	char *parts = (char *)c->scratch + moka__loss_bytes(v->m, sizeof(int32_t)) + moka__loss_bytes(v->classes, sizeof(int32_t));
+	char *parts = (char *)c->scratch + moka__loss_bytes(v->m, sizeof(int32_t)) +
+		      moka__loss_bytes(v->classes, sizeof(int32_t));
 	double sum;
 
 	MOKA_TRY(read_labels(l, c));
@@ -113,7 +116,8 @@ static void gradient_piece(void *arg, int64_t begin, int64_t end)
 
 	for (int64_t m = begin; m < end; m++)
 		for (int64_t k = 0; k < j->v->k; k++)
-			j->dx[m * j->v->k + k] = j->scale * (j->x[m * j->v->k + k] - j->centers[j->label[m] * j->v->k + k]);
+			j->dx[m * j->v->k + k] =
+				j->scale * (j->x[m * j->v->k + k] - j->centers[j->label[m] * j->v->k + k]);
 }
 
 static void move_centers(const struct center_job *j, int32_t *counts, real *dcenters)
@@ -140,7 +144,8 @@ static enum moka_status center_backward(const struct moka_layer *l, struct moka_
 
 	MOKA_TRY(read_labels(l, c));
 	if (c->param[0].diff)
-		move_centers(&j, (int32_t *)(void *)((char *)c->scratch + moka__loss_bytes(v->m, sizeof(int32_t))), c->param[0].diff);
+		move_centers(&j, (int32_t *)(void *)((char *)c->scratch + moka__loss_bytes(v->m, sizeof(int32_t))),
+			     c->param[0].diff);
 	j.scale = moka__loss_weight(c) / (real)MOKA_MAX(v->m, 1);
 	if (j.dx)
 		moka_parallel(c->pool, gradient_piece, &j, v->m, moka__loss_tile(v->k));

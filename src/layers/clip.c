@@ -10,6 +10,7 @@ struct clip_param {
 	float min, max;
 };
 
+/* clang-format off */
 static const struct moka_field clip_fields[] = { MOKA_F_(struct clip_param, min, 1, MOKA_FLOAT, MOKA_REQUIRED, 0, NULL,
 							 NULL, NULL, "the least value that passes unchanged"),
 						 MOKA_F_(struct clip_param, max, 2, MOKA_FLOAT, MOKA_REQUIRED, 0, NULL,
@@ -78,3 +79,4 @@ const struct moka_layer_type moka_layer_clip = {
 	.forward = clip_forward,
 	.backward = clip_backward,
 };
+/* clang-format on */

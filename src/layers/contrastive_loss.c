@@ -14,12 +14,14 @@ struct contrastive_param {
 	bool legacy_version;
 };
 
+/* clang-format off */
 static const struct moka_field contrastive_fields[] = {
 	MOKA_F_FLOAT(struct contrastive_param, margin, 1, 1, "the distance that dissimilar pairs should have at least"),
 	MOKA_F_BOOL(struct contrastive_param, legacy_version, 2, 0,
 		    "margin - d^2 instead of (margin - d)^2, for old models"),
 	MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message contrastive_message = { "ContrastiveLossParameter", contrastive_fields,
 							 sizeof(struct contrastive_param) };
 

@@ -35,7 +35,8 @@ static const struct moka_field conv3d_fields[] = {
 };
 /* clang-format on */
 #undef P
-static const struct moka_message conv3d_message = { "Convolution3DParameter", conv3d_fields, sizeof(struct conv3d_param) };
+static const struct moka_message conv3d_message = { "Convolution3DParameter", conv3d_fields,
+						    sizeof(struct conv3d_param) };
 
 /* Three values, time first, as Convolution's lists want them. */
 static bool set_list(struct moka_layer *l, struct moka_list *list, uint32_t time, uint32_t plane)
@@ -74,9 +75,10 @@ static enum moka_status conv3d_shape(struct moka_layer *l, struct moka_findings 
 
 	l->n_param = 0;
 	if (s->n >= 0 && s->n != 5)
-		return moka_layer_bad_bottom(l, f, "wrong-axes", 0,
-					     "convolves blobs of 5 axes (num, channels, time, height, width), and '%s' is %s",
-					     l->bottom[0].name, moka_shape_text(s, text, sizeof(text)));
+		return moka_layer_bad_bottom(
+			l, f, "wrong-axes", 0,
+			"convolves blobs of 5 axes (num, channels, time, height, width), and '%s' is %s",
+			l->bottom[0].name, moka_shape_text(s, text, sizeof(text)));
 	if (!p->kernel_size || !p->kernel_depth)
 		return moka_layer_bad(l, f, "missing-setting", NULL, "%s is missing",
 				      p->kernel_size ? "kernel_depth" : "kernel_size");

@@ -22,11 +22,13 @@ static enum moka_status conv_relu_shape(struct moka_layer *l, struct moka_findin
 {
 	l->scratch_bytes = 0;
 	if (!(slope_of(l) >= 0))
-		return moka_layer_bad(l, f, "bad-setting", NULL,
-				      "relu_param's negative_slope is %g; below 0 the output would not tell the input's sign: write two layers",
-				      (double)slope_of(l));
+		return moka_layer_bad(
+			l, f, "bad-setting", NULL,
+			"relu_param's negative_slope is %g; below 0 the output would not tell the input's sign: write two layers",
+			(double)slope_of(l));
 	MOKA_TRY(moka__conv_shape(l, f, MOKA__CONV));
-	l->scratch_bytes = aligned(l->scratch_bytes) + moka_layer_bytes(moka_shape_count(&l->top[0].shape), sizeof(real));
+	l->scratch_bytes =
+		aligned(l->scratch_bytes) + moka_layer_bytes(moka_shape_count(&l->top[0].shape), sizeof(real));
 	return MOKA_OK;
 }
 

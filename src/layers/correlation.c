@@ -59,22 +59,28 @@ static enum moka_status read_settings(const struct moka_layer *l, struct moka_fi
 		return moka_layer_bad(l, f, "missing-setting", NULL, "%s is missing",
 				      has(l, "kernel_size") ? "max_displacement" : "kernel_size");
 	if (p->kernel_size % 2 == 0)
-		return moka_layer_bad(l, f, "bad-setting", "kernel_size", "kernel_size must be odd, and is %u", p->kernel_size);
+		return moka_layer_bad(l, f, "bad-setting", "kernel_size", "kernel_size must be odd, and is %u",
+				      p->kernel_size);
 	if (!p->stride_1 || !p->stride_2)
-		return moka_layer_bad(l, f, "bad-setting", p->stride_1 ? "stride_2" : "stride_1", "the stride must be at least 1");
+		return moka_layer_bad(l, f, "bad-setting", p->stride_1 ? "stride_2" : "stride_1",
+				      "the stride must be at least 1");
 	if (p->max_displacement / p->stride_2 > 10000)
 		return moka_layer_bad(l, f, "too-large", "max_displacement", "%u displacements either way are too many",
 				      p->max_displacement / p->stride_2);
-	*v = (struct correlation){ .pad = p->pad, .kernel = p->kernel_size, .reach = p->max_displacement, .s1 = p->stride_1,
-				   .s2 = p->stride_2, .subtract = p->correlation_type == SUBTRACT };
+	*v = (struct correlation){ .pad = p->pad,
+				   .kernel = p->kernel_size,
+				   .reach = p->max_displacement,
+				   .s1 = p->stride_1,
+				   .s2 = p->stride_2,
+				   .subtract = p->correlation_type == SUBTRACT };
 	v->radius = v->reach / v->s2;
 	v->grid = 2 * v->radius + 1;
 	return MOKA_OK;
 }
 
 /* Places of one axis, rounded up; less than 1 where nothing fits; -1 unknown. */
-static enum moka_status places(const struct moka_layer *l, struct moka_findings *f, const struct correlation *v, int64_t in,
-			       int64_t *out)
+static enum moka_status places(const struct moka_layer *l, struct moka_findings *f, const struct correlation *v,
+			       int64_t in, int64_t *out)
 {
 	const int64_t border = v->reach + (v->kernel - 1) / 2;
 	const int64_t free_places = in > INT32_MAX ? INT32_MAX : in + 2 * v->pad - 2 * border;
@@ -82,9 +88,10 @@ static enum moka_status places(const struct moka_layer *l, struct moka_findings 
 	*out = in < 0 ? -1 : free_places < 1 ? 0 : (free_places - 1) / v->s1 + 1;
 	if (*out)
 		return MOKA_OK;
-	return moka_layer_bad(l, f, "kernel-too-large", "max_displacement",
-			      "kernel and displacement reach over %lld on each side, and '%s' has only %lld there with its padding",
-			      (long long)border, l->bottom[0].name, (long long)(in + 2 * v->pad));
+	return moka_layer_bad(
+		l, f, "kernel-too-large", "max_displacement",
+		"kernel and displacement reach over %lld on each side, and '%s' has only %lld there with its padding",
+		(long long)border, l->bottom[0].name, (long long)(in + 2 * v->pad));
 }
 
 static enum moka_status correlation_shape(struct moka_layer *l, struct moka_findings *f)
@@ -98,7 +105,8 @@ static enum moka_status correlation_shape(struct moka_layer *l, struct moka_find
 	if (s.n < 0)
 		s = l->bottom[1].shape;
 	if (s.n >= 0 && s.n != 4)
-		return moka_layer_bad_bottom(l, f, "wrong-axes", 0, "compares blobs of 4 axes (num, channels, height, width), and '%s' is %s",
+		return moka_layer_bad_bottom(l, f, "wrong-axes", 0,
+					     "compares blobs of 4 axes (num, channels, height, width), and '%s' is %s",
 					     l->bottom[0].name, moka_shape_text(&s, text, sizeof(text)));
 	MOKA_TRY(moka_layer_same_shapes(l, f));
 	if (s.n < 0)
@@ -153,8 +161,9 @@ static void forward_piece(void *arg, int64_t begin, int64_t end)
 			real sum = 0;
 
 			for (int64_t c = 0; c < v->c; c++)
-				sum += patch(v, j->a + (n * v->c + c) * v->h * v->w, j->b + (n * v->c + c) * v->h * v->w,
-					     y * v->s1 + v->reach, x * v->s1 + v->reach, p, o);
+				sum += patch(v, j->a + (n * v->c + c) * v->h * v->w,
+					     j->b + (n * v->c + c) * v->h * v->w, y * v->s1 + v->reach,
+					     x * v->s1 + v->reach, p, o);
 			j->out[r * v->ow + x] = sum * scale;
 		}
 	}
@@ -173,7 +182,8 @@ static enum moka_status correlation_forward(const struct moka_layer *l, struct m
 }
 
 /* One patch's share of the gradient of a plane of a or b. */
-static void patch_gradient(const struct correlation_job *w, int64_t plane, int64_t y, int64_t x, int64_t p, int64_t o, real g)
+static void patch_gradient(const struct correlation_job *w, int64_t plane, int64_t y, int64_t x, int64_t p, int64_t o,
+			   real g)
 {
 	const struct correlation *v = w->v;
 	const real *a = w->a + plane * v->h * v->w, *b = w->b + plane * v->h * v->w;
@@ -217,7 +227,9 @@ static enum moka_status correlation_backward(const struct moka_layer *l, struct 
 	const struct correlation *v = l->priv;
 
 	for (int i = 0; i < 2; i++) {
-		struct correlation_job j = { v, c->bottom[0].data, c->bottom[1].data, c->top[0].diff, c->bottom[i].diff, i == 0 };
+		struct correlation_job j = {
+			v, c->bottom[0].data, c->bottom[1].data, c->top[0].diff, c->bottom[i].diff, i == 0
+		};
 
 		if (j.out && j.dy)
 			moka_parallel(c->pool, gradient_piece, &j, v->n * v->c, 1);

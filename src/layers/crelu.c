@@ -14,7 +14,8 @@ static enum moka_status crelu_shape(struct moka_layer *l, struct moka_findings *
 	struct moka_shape s = l->bottom[0].shape;
 
 	if (s.n >= 0 && s.n < 2)
-		return moka_layer_bad_bottom(l, f, "wrong-axes", 0, "'%s' has no channels: it has %d ax%cs, 2 or more are needed",
+		return moka_layer_bad_bottom(l, f, "wrong-axes", 0,
+					     "'%s' has no channels: it has %d ax%cs, 2 or more are needed",
 					     l->bottom[0].name, s.n, s.n == 1 ? 'i' : 'e');
 	if (s.n > 0)
 		s.d[1] = moka_layer_product(2, (int64_t[]){ 2, s.d[1] });

@@ -26,8 +26,8 @@ static int64_t size_at(const struct moka_shape *s, int i)
 }
 
 /* Bottom i must have `want` values, or samples on `axis`. */
-static enum moka_status check_size(const struct moka_layer *l, struct moka_findings *f, int i, int64_t got, int64_t want,
-				   const char *what)
+static enum moka_status check_size(const struct moka_layer *l, struct moka_findings *f, int i, int64_t got,
+				   int64_t want, const char *what)
 {
 	char text[MOKA_SHAPE_TEXT];
 
@@ -50,9 +50,11 @@ static enum moka_status check_bottoms(const struct moka_layer *l, struct moka_fi
 	}
 	if (l->n_bottom == 3)
 		MOKA_TRY(check_size(l, f, 1, moka_shape_count(&l->bottom[1].shape),
-				    moka_layer_product(2, (int64_t[]){ v->t, v->n }), "markers, one for each step and sample"));
+				    moka_layer_product(2, (int64_t[]){ v->t, v->n }),
+				    "markers, one for each step and sample"));
 	for (int i = 1; i < last && l->n_bottom == 4; i++)
-		MOKA_TRY(check_size(l, f, i, moka_shape_count(&l->bottom[i].shape), v->n, "lengths, one for each sample"));
+		MOKA_TRY(check_size(l, f, i, moka_shape_count(&l->bottom[i].shape), v->n,
+				    "lengths, one for each sample"));
 	MOKA_TRY(check_size(l, f, last, size_at(labels, 1), v->n, "samples (its second axis)"));
 	v->rows = v->n > 0 && all >= 0 ? all / v->n : -1;
 	return MOKA_OK;
@@ -65,14 +67,16 @@ enum moka_status moka__ctc_shape(struct moka_layer *l, struct moka_findings *f, 
 
 	l->top[0].shape = moka_shape_make(0);
 	if (x->n >= 0 && x->n < 3)
-		return moka_layer_bad_bottom(l, f, "wrong-axes", 0, "the scores '%s' are %s; steps, samples and classes are needed",
+		return moka_layer_bad_bottom(l, f, "wrong-axes", 0,
+					     "the scores '%s' are %s; steps, samples and classes are needed",
 					     l->bottom[0].name, moka_shape_text(x, text, sizeof(text)));
 	v->t = size_at(x, 0);
 	v->n = size_at(x, 1);
 	v->c = x->n < 0 ? -1 : moka_shape_count_range(x, 2, x->n);
 	v->steps = v->steps < 0 ? v->t : v->steps;
 	if (v->c >= 0 && (v->blank >= v->c || v->c < 2))
-		return moka_layer_bad(l, f, "bad-setting", NULL, "the blank, %lld, is not one of the %lld classes of '%s', or the only one",
+		return moka_layer_bad(l, f, "bad-setting", NULL,
+				      "the blank, %lld, is not one of the %lld classes of '%s', or the only one",
 				      (long long)v->blank, (long long)v->c, l->bottom[0].name);
 	if (v->blank < 0)
 		v->blank = v->c < 0 ? -1 : v->c - 1;
@@ -104,13 +108,15 @@ static enum moka_status label_bad(const struct moka_layer *l, struct moka_call *
 {
 	const struct moka__ctc *v = l->priv;
 
-	return moka_call_bad(l, c, MOKA_ERR_DATA, "%s %g in blob '%s', sample %lld: there are %lld steps and %lld classes of '%s'",
-			     what, (double)value, l->bottom[bottom].name, (long long)n, (long long)v->t, (long long)v->c,
+	return moka_call_bad(l, c, MOKA_ERR_DATA,
+			     "%s %g in blob '%s', sample %lld: there are %lld steps and %lld classes of '%s'", what,
+			     (double)value, l->bottom[bottom].name, (long long)n, (long long)v->t, (long long)v->c,
 			     l->bottom[0].name);
 }
 
 /* One more label of sample n. Those beyond the width can't fit in the steps: the sample doesn't count. */
-static enum moka_status add_label(const struct moka_layer *l, struct moka_call *c, struct ctc_job *j, int64_t n, real value)
+static enum moka_status add_label(const struct moka_layer *l, struct moka_call *c, struct ctc_job *j, int64_t n,
+				  real value)
 {
 	const struct moka__ctc *v = j->v;
 	const real shifted = value + (real)v->shift;
@@ -307,8 +313,13 @@ static void sample_piece(void *arg, int64_t begin, int64_t end)
 	const int64_t most = 2 * v->width + 1;
 
 	for (int64_t n = begin; n < end; n++) {
-		struct sample s = { .v = v, .n = n, .t = j->steps[n], .labels = j->labels + n * v->width, .x = j->x,
-				    .gradient = j->gradient, .symbols = 2 * j->lengths[n] + 1 };
+		struct sample s = { .v = v,
+				    .n = n,
+				    .t = j->steps[n],
+				    .labels = j->labels + n * v->width,
+				    .x = j->x,
+				    .gradient = j->gradient,
+				    .symbols = 2 * j->lengths[n] + 1 };
 
 		j->cost[n] = 0;
 		for (int64_t t = 0; j->gradient && t < v->t; t++)
@@ -332,8 +343,11 @@ static void sample_piece(void *arg, int64_t begin, int64_t end)
 enum moka_status moka__ctc_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct moka__ctc *v = l->priv;
-	struct ctc_job j = { .v = v, .x = c->bottom[0].data, .gradient = c->backward_follows ? c->state : NULL,
-			     .cost = c->scratch, .own_bytes = sample_bytes(v) };
+	struct ctc_job j = { .v = v,
+			     .x = c->bottom[0].data,
+			     .gradient = c->backward_follows ? c->state : NULL,
+			     .cost = c->scratch,
+			     .own_bytes = sample_bytes(v) };
 	double sum = 0;
 
 	j.steps = (int64_t *)(void *)(j.cost + v->n);

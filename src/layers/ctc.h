@@ -22,11 +22,11 @@
 
 struct moka__ctc {
 	int64_t t, n, c;
-	int64_t steps;	/* of which this many count */
-	int64_t rows;	/* labels that bottom 1 (2, 3) holds for a sample */
-	int64_t width;	/* labels that a sample can have: what the memory is made for */
-	int64_t blank;	/* a class; -1: the last */
-	int64_t shift;	/* added to the labels: 1 where they don't count the blank, which is class 0 */
+	int64_t steps; /* of which this many count */
+	int64_t rows;  /* labels that bottom 1 (2, 3) holds for a sample */
+	int64_t width; /* labels that a sample can have: what the memory is made for */
+	int64_t blank; /* a class; -1: the last */
+	int64_t shift; /* added to the labels: 1 where they don't count the blank, which is class 0 */
 };
 
 /* For shape(): v->steps (-1: all), v->blank and v->shift are set by the caller. l->priv must be *v. */

@@ -14,12 +14,13 @@ struct decoder_param {
 	bool ctc_merge_repeated;
 };
 
-static const struct moka_field decoder_fields[] = {
-	MOKA_F_INT32(struct decoder_param, blank_index, 1, 0, "the class that is blank; negative: the last"),
-	MOKA_F_BOOL(struct decoder_param, ctc_merge_repeated, 2, true, "the same class in consecutive steps is one label"),
-	MOKA_F_END
-};
-static const struct moka_message decoder_message = { "CTCDecoderParameter", decoder_fields, sizeof(struct decoder_param) };
+static const struct moka_field decoder_fields[] = { MOKA_F_INT32(struct decoder_param, blank_index, 1, 0,
+								 "the class that is blank; negative: the last"),
+						    MOKA_F_BOOL(struct decoder_param, ctc_merge_repeated, 2, true,
+								"the same class in consecutive steps is one label"),
+						    MOKA_F_END };
+static const struct moka_message decoder_message = { "CTCDecoderParameter", decoder_fields,
+						     sizeof(struct decoder_param) };
 
 struct decoder {
 	int64_t t, n, c, l, blank;
@@ -35,13 +36,16 @@ static enum moka_status decoder_shape(struct moka_layer *l, struct moka_findings
 	if (!v)
 		return MOKA_ERR_NOMEM;
 	if (x->n >= 0 && x->n < 3)
-		return moka_layer_bad_bottom(l, f, "wrong-axes", 0, "the scores '%s' are %s; steps, samples and classes are needed",
+		return moka_layer_bad_bottom(l, f, "wrong-axes", 0,
+					     "the scores '%s' are %s; steps, samples and classes are needed",
 					     l->bottom[0].name, moka_shape_text(x, text, sizeof(text)));
-	*v = (struct decoder){ x->n < 0 ? -1 : x->d[0], x->n < 0 ? -1 : x->d[1], x->n < 0 ? -1 : moka_shape_count_range(x, 2, x->n),
+	*v = (struct decoder){ x->n < 0 ? -1 : x->d[0], x->n < 0 ? -1 : x->d[1],
+			       x->n < 0 ? -1 : moka_shape_count_range(x, 2, x->n),
 			       y->n < 1 ? -1 : moka_shape_count_range(y, 1, y->n), p->blank_index };
 	if (v->c >= 0 && v->blank >= v->c)
-		return moka_layer_bad(l, f, "bad-setting", "blank_index", "blank_index %lld is not one of the %lld classes of '%s'",
-				      (long long)v->blank, (long long)v->c, l->bottom[0].name);
+		return moka_layer_bad(l, f, "bad-setting", "blank_index",
+				      "blank_index %lld is not one of the %lld classes of '%s'", (long long)v->blank,
+				      (long long)v->c, l->bottom[0].name);
 	if (v->blank < 0)
 		v->blank = v->c - 1;
 	l->top[0].shape = l->n_bottom > 1 ? moka_shape_make(4, (int64_t)1, (int64_t)2, (int64_t)1, (int64_t)1)
@@ -49,8 +53,9 @@ static enum moka_status decoder_shape(struct moka_layer *l, struct moka_findings
 	if (l->n_bottom == 1)
 		return MOKA_OK;
 	if (y->n == 0 || (y->n > 0 && y->d[0] >= 0 && v->n >= 0 && y->d[0] != v->n))
-		return moka_layer_bad_bottom(l, f, "shape-mismatch", 1, "'%s' is %s; its first axis must be the %lld samples",
-					     l->bottom[1].name, moka_shape_text(y, text, sizeof(text)), (long long)v->n);
+		return moka_layer_bad_bottom(l, f, "shape-mismatch", 1,
+					     "'%s' is %s; its first axis must be the %lld samples", l->bottom[1].name,
+					     moka_shape_text(y, text, sizeof(text)), (long long)v->n);
 	/* the sequence that was read, the labels, two rows of distances */
 	l->scratch_bytes = moka_layer_bytes(v->t, sizeof(int64_t)) + moka_layer_bytes(v->l, sizeof(int64_t)) +
 			   moka_layer_bytes(v->l, 2 * sizeof(int64_t)) + 2 * sizeof(int64_t);
@@ -68,7 +73,8 @@ static int64_t best_class(const struct decoder *v, const real *x)
 }
 
 /* What sample n reads as, to either place (or none); returns how many labels. */
-static int64_t read_sample(const struct moka_layer *l, const struct moka_call *c, int64_t n, real *as_numbers, int64_t *as_labels)
+static int64_t read_sample(const struct moka_layer *l, const struct moka_call *c, int64_t n, real *as_numbers,
+			   int64_t *as_labels)
 {
 	const struct decoder_param *p = l->param;
 	const struct decoder *v = l->priv;
@@ -130,7 +136,8 @@ static void measure(const struct moka_layer *l, struct moka_call *c)
 
 	for (int64_t n = 0; n < v->n; n++) {
 		const int64_t ng = read_sample(l, c, n, NULL, got), nw = read_labels(v, c, n, want);
-		const int64_t longer = MOKA_MAX(ng, nw), distance = edit_distance(got, ng, want, nw, row, row + v->l + 1);
+		const int64_t longer = MOKA_MAX(ng, nw),
+			      distance = edit_distance(got, ng, want, nw, row, row + v->l + 1);
 
 		if (longer)
 			wrong += (double)distance / (double)longer;

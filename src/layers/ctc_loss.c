@@ -18,7 +18,8 @@ static const struct moka_field ctc_loss_fields[] = {
 };
 /* clang-format on */
 #undef P
-static const struct moka_message ctc_loss_message = { "CtcLossParameter", ctc_loss_fields, sizeof(struct ctc_loss_param) };
+static const struct moka_message ctc_loss_message = { "CtcLossParameter", ctc_loss_fields,
+						      sizeof(struct ctc_loss_param) };
 
 static enum moka_status ctc_loss_shape(struct moka_layer *l, struct moka_findings *f)
 {
@@ -37,8 +38,8 @@ static enum moka_status ctc_loss_shape(struct moka_layer *l, struct moka_finding
 	MOKA_TRY(moka__ctc_shape(l, f, v));
 	if (v->c >= 0 && v->c != p->alphabet_size)
 		return moka_layer_bad(l, f, "shape-mismatch", "alphabet_size",
-				      "alphabet_size is %u, and '%s' scores %lld classes", p->alphabet_size, l->bottom[0].name,
-				      (long long)v->c);
+				      "alphabet_size is %u, and '%s' scores %lld classes", p->alphabet_size,
+				      l->bottom[0].name, (long long)v->c);
 	if (v->t >= 0 && v->steps > v->t)
 		return moka_layer_bad(l, f, "shape-mismatch", "time_step", "time_step is %u, and '%s' has %lld steps",
 				      p->time_step, l->bottom[0].name, (long long)v->t);

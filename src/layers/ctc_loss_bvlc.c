@@ -18,7 +18,8 @@ static const struct moka_field ctc_loss_bvlc_fields[] = {
 	MOKA_F_END
 };
 /* clang-format on */
-static const struct moka_message ctc_loss_bvlc_message = { "CTCLossParameter", ctc_loss_bvlc_fields, sizeof(struct ctc_loss_bvlc_param) };
+static const struct moka_message ctc_loss_bvlc_message = { "CTCLossParameter", ctc_loss_bvlc_fields,
+							   sizeof(struct ctc_loss_bvlc_param) };
 
 static enum moka_status ctc_loss_bvlc_shape(struct moka_layer *l, struct moka_findings *f)
 {

@@ -17,6 +17,7 @@ struct data_param {
 };
 
 static const struct moka_enum_value backend_values[] = { { "LEVELDB", LEVELDB }, { "LMDB", LMDB }, { NULL, 0 } };
+/* clang-format off */
 static const struct moka_field data_fields[] = {
 	MOKA_F_STRING(struct data_param, source, 1, NULL, "folder of the database"),
 	MOKA_F_FLOAT(struct data_param, scale, 2, 1, "deprecated: transform_param's"),
@@ -30,6 +31,7 @@ static const struct moka_field data_fields[] = {
 	MOKA_F_UINT32(struct data_param, prefetch, 10, 4, "batches read ahead"),
 	MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message data_message = { "DataParameter", data_fields, sizeof(struct data_param) };
 
 /* What is known without the data. */

@@ -70,8 +70,9 @@ struct dense {
 /* ---- shape ------------------------------------------------------------------------------------------------ */
 
 /* Parameters of one kind, one for each transition. `plus`: the channels so far count. */
-static enum moka_status add_kind(struct moka_layer *l, struct moka_findings *f, const char *role, int64_t rows, int64_t columns,
-				 bool plus, int64_t side, const char *field, const struct moka_filler_param *filler)
+static enum moka_status add_kind(struct moka_layer *l, struct moka_findings *f, const char *role, int64_t rows,
+				 int64_t columns, bool plus, int64_t side, const char *field,
+				 const struct moka_filler_param *filler)
 {
 	const struct dense *v = l->priv;
 
@@ -139,8 +140,8 @@ static enum moka_status check_settings(const struct moka_layer *l, struct moka_f
 	const struct dense_param *p = l->param;
 
 	if (p->transitions < 1 || p->transitions > MOST)
-		return moka_layer_bad(l, f, "bad-setting", "numTransition", "numTransition must be 1 to %d, and is %d", MOST,
-				      p->transitions);
+		return moka_layer_bad(l, f, "bad-setting", "numTransition", "numTransition must be 1 to %d, and is %d",
+				      MOST, p->transitions);
 	if (p->growth < 1 || p->growth > INT32_MAX / MOST)
 		return moka_layer_bad(l, f, "bad-setting", "growthRate", "growthRate must be 1 to %d, and is %d",
 				      INT32_MAX / MOST, p->growth);
@@ -165,20 +166,33 @@ static enum moka_status dense_shape(struct moka_layer *l, struct moka_findings *
 	MOKA_TRY(check_settings(l, f));
 	if (s.n < 0)
 		s = moka_shape_make(4, (int64_t)-1, (int64_t)-1, (int64_t)-1, (int64_t)-1);
-	*v = (struct dense){ s.d[0], s.d[1], s.d[2], s.d[3], p->transitions, p->growth, moka_layer_product(2, s.d + 2), -1,
-			     4 * (int64_t)p->growth, p->use_bc };
+	*v = (struct dense){ s.d[0],
+			     s.d[1],
+			     s.d[2],
+			     s.d[3],
+			     p->transitions,
+			     p->growth,
+			     moka_layer_product(2, s.d + 2),
+			     -1,
+			     4 * (int64_t)p->growth,
+			     p->use_bc };
 	if (v->c >= 0 && !moka_add(v->c, v->t * v->g, &v->out))
-		return moka_layer_bad_bottom(l, f, "too-large", 0, "'%s' has too many channels to count", l->bottom[0].name);
+		return moka_layer_bad_bottom(l, f, "too-large", 0, "'%s' has too many channels to count",
+					     l->bottom[0].name);
 	s.d[1] = v->out;
 	l->top[0].shape = s;
 	l->macs = count_macs(v);
 	/* of one transition: channels normalised and those between, the turned filters, mean and deviation */
 	widest = MOKA_MAX(v->out, v->middle);
-	l->scratch_bytes = v->c < 0 ? 0
-				    : moka_layer_bytes(moka_layer_product(3, (int64_t[]){ v->n, widest, v->plane }), 2 * sizeof(real)) +
-					      moka_layer_bytes(moka_layer_product(3, (int64_t[]){ 9, v->g, widest }), sizeof(real)) +
-					      moka_layer_bytes(widest, 2 * sizeof(real)) +
-					      moka_layer_bytes(moka_layer_product(3, (int64_t[]){ v->n, v->g, v->plane }), sizeof(real));
+	l->scratch_bytes =
+		v->c < 0 ? 0
+			 : moka_layer_bytes(moka_layer_product(3, (int64_t[]){ v->n, widest, v->plane }),
+					    2 * sizeof(real)) +
+				   moka_layer_bytes(moka_layer_product(3, (int64_t[]){ 9, v->g, widest }),
+						    sizeof(real)) +
+				   moka_layer_bytes(widest, 2 * sizeof(real)) +
+				   moka_layer_bytes(moka_layer_product(3, (int64_t[]){ v->n, v->g, v->plane }),
+						    sizeof(real));
 	return add_params(l, f, v);
 }
 
@@ -204,8 +218,8 @@ static struct work work_open(const struct moka_layer *l, const struct moka_call 
 }
 
 /* Normalises, scales and rectifies `channels` of x into out; `kind` is the index of the scale of the first transition. */
-static void normalise(const struct moka_layer *l, struct moka_call *c, const struct work *w, int64_t i, int kind, const real *x,
-		      int64_t item, int64_t channels, real *out)
+static void normalise(const struct moka_layer *l, struct moka_call *c, const struct work *w, int64_t i, int kind,
+		      const real *x, int64_t item, int64_t channels, real *out)
 {
 	const struct dense_param *p = l->param;
 	const struct dense *v = w->v;
@@ -213,8 +227,14 @@ static void normalise(const struct moka_layer *l, struct moka_call *c, const str
 	const struct moka_view *mean = &c->param[(kind + 2) * v->t + i], *variance = &c->param[(kind + 3) * v->t + i];
 	const real divisor = c->param[l->n_param - 1].data[0], factor = divisor == 0 ? 0 : 1 / divisor;
 	const real m = (real)(v->n * v->plane), unbias = m > 1 ? m / (m - 1) : 1;
-	const struct moka__norm_apply a = { x, w->mean, w->inverse, c->param[kind * v->t + i].data,
-					    c->param[(kind + 1) * v->t + i].data, out, channels * v->plane, true };
+	const struct moka__norm_apply a = { x,
+					    w->mean,
+					    w->inverse,
+					    c->param[kind * v->t + i].data,
+					    c->param[(kind + 1) * v->t + i].data,
+					    out,
+					    channels * v->plane,
+					    true };
 
 	if (l->phase == MOKA_TEST) {
 		for (int64_t k = 0; k < channels; k++) {
@@ -232,21 +252,26 @@ static void normalise(const struct moka_layer *l, struct moka_call *c, const str
 }
 
 /* out (N, outputs, H, W) = x (N, channels, H, W) convolved with w, side x side, turned by 180 degrees. */
-static void convolve(struct moka_call *c, const struct work *k, const real *x, int64_t channels, const real *w, int64_t outputs,
-		     int64_t side, real *out)
+static void convolve(struct moka_call *c, const struct work *k, const real *x, int64_t channels, const real *w,
+		     int64_t outputs, int64_t side, real *out)
 {
 	const struct dense *v = k->v;
 	const int64_t taps = side * side;
-	const struct moka_conv_geometry g = { .axes = 2, .channels = channels, .in = { v->h, v->w }, .out = { v->h, v->w },
-					      .kernel = { side, side }, .stride = { 1, 1 }, .pad = { side / 2, side / 2 },
+	const struct moka_conv_geometry g = { .axes = 2,
+					      .channels = channels,
+					      .in = { v->h, v->w },
+					      .out = { v->h, v->w },
+					      .kernel = { side, side },
+					      .stride = { 1, 1 },
+					      .pad = { side / 2, side / 2 },
 					      .dilation = { 1, 1 } };
 
 	for (int64_t i = 0; side > 1 && i < outputs * channels; i++)
 		for (int64_t t = 0; t < taps; t++)
 			k->turned[i * taps + t] = w[i * taps + taps - 1 - t];
 	for (int64_t n = 0; n < v->n; n++)
-		moka_conv_forward(c->pool, c->gemm, &g, outputs, side > 1 ? k->turned : w, x + n * channels * v->plane, NULL,
-				  out + n * outputs * v->plane);
+		moka_conv_forward(c->pool, c->gemm, &g, outputs, side > 1 ? k->turned : w, x + n * channels * v->plane,
+				  NULL, out + n * outputs * v->plane);
 }
 
 static enum moka_status dense_forward(const struct moka_layer *l, struct moka_call *c)
@@ -258,7 +283,8 @@ static enum moka_status dense_forward(const struct moka_layer *l, struct moka_ca
 	real *y = c->top[0].data;
 
 	if (c->backward_follows)
-		return moka_call_bad(l, c, MOKA_ERR_MODEL, "a DenseBlock can be run, not trained: write its layers out");
+		return moka_call_bad(l, c, MOKA_ERR_MODEL,
+				     "a DenseBlock can be run, not trained: write its layers out");
 	if (l->phase == MOKA_TRAIN && p->use_dropout)
 		return moka_call_bad(l, c, MOKA_ERR_MODEL, "use_dropout in the training phase is not done here");
 	if (!c->top[0].count)
@@ -272,7 +298,8 @@ static enum moka_status dense_forward(const struct moka_layer *l, struct moka_ca
 			convolve(c, &w, w.normal, channels, c->param[5 * v->t + i].data, v->middle, 1, w.between);
 			normalise(l, c, &w, i, 6, w.between, v->middle * v->plane, v->middle, w.between);
 		}
-		convolve(c, &w, v->bc ? w.between : w.normal, v->bc ? v->middle : channels, c->param[i].data, v->g, 3, w.made);
+		convolve(c, &w, v->bc ? w.between : w.normal, v->bc ? v->middle : channels, c->param[i].data, v->g, 3,
+			 w.made);
 		moka__copy_rows(c->pool, v->n, v->g * v->plane, w.made, v->g * v->plane, y + channels * v->plane, item);
 	}
 	if (l->phase == MOKA_TRAIN)

@@ -42,7 +42,9 @@ static const struct moka_message detection_evaluate_message = { "DetectionEvalua
 
 struct evaluate {
 	int64_t found, objects, positive; /* rows of the bottoms; classes without the background */
-	const struct size { int32_t height, width; } *sizes; /* NULL: boxes stay parts of the picture */
+	const struct size {
+		int32_t height, width;
+	} * sizes; /* NULL: boxes stay parts of the picture */
 	int64_t n_sizes;
 };
 
@@ -64,7 +66,8 @@ static bool read_line(const char *line, size_t n, struct size *out)
 	return true;
 }
 
-static enum moka_status parse_sizes(struct moka_layer *l, struct moka_findings *f, struct evaluate *v, const struct moka_file *file)
+static enum moka_status parse_sizes(struct moka_layer *l, struct moka_findings *f, struct evaluate *v,
+				    const struct moka_file *file)
 {
 	const struct detection_evaluate_param *p = l->param;
 	const char *at = (const char *)file->data, *end = at + file->size;
@@ -85,8 +88,9 @@ static enum moka_status parse_sizes(struct moka_layer *l, struct moka_findings *
 		while (blank < n && strchr(" \t\r", at[blank]) && at[blank])
 			blank++;
 		if (blank < n && !read_line(at, n, &sizes[v->n_sizes++]))
-			return moka_layer_bad(l, f, "bad-data", "name_size_file", "%s:%lld: 'name height width' is expected",
-					      p->name_size_file, (long long)line);
+			return moka_layer_bad(l, f, "bad-data", "name_size_file",
+					      "%s:%lld: 'name height width' is expected", p->name_size_file,
+					      (long long)line);
 		at += n + (eol != NULL);
 	}
 	v->sizes = sizes;
@@ -114,7 +118,8 @@ static enum moka_status open_sizes(struct moka_layer *l, struct moka_findings *f
 static struct moka__box restore(const struct detection_evaluate_param *p, struct size s, struct moka__box b)
 {
 	const struct moka__resize_param *r = p->resize_param;
-	real b4[4] = { b.x1, b.y1, b.x2, b.y2 }, pad[2] = { 0, 0 }, most[2] = { 1, 1 }, by[2] = { (real)s.width, (real)s.height };
+	real b4[4] = { b.x1, b.y1, b.x2, b.y2 }, pad[2] = { 0, 0 }, most[2] = { 1, 1 },
+	     by[2] = { (real)s.width, (real)s.height };
 
 	if (r && r->resize_mode == 3 && r->height && r->width) {
 		const real aspect = (real)s.width / (real)s.height, want = (real)r->width / (real)r->height;
@@ -141,7 +146,8 @@ static struct moka__box restore(const struct detection_evaluate_param *p, struct
 
 /* ---- shape ---------------------------------------------------------------------------------------------------------- */
 
-static enum moka_status row_count(const struct moka_layer *l, struct moka_findings *f, int which, int64_t width, int64_t *rows)
+static enum moka_status row_count(const struct moka_layer *l, struct moka_findings *f, int which, int64_t width,
+				  int64_t *rows)
 {
 	const struct moka_shape *s = &l->bottom[which].shape;
 	char text[MOKA_SHAPE_TEXT];
@@ -150,7 +156,8 @@ static enum moka_status row_count(const struct moka_layer *l, struct moka_findin
 	*rows = count < 0 ? -1 : count / width;
 	if (s->n >= 0 && (s->n < 1 || (s->d[s->n - 1] >= 0 && s->d[s->n - 1] != width)))
 		return moka_layer_bad_bottom(l, f, "wrong-axes", which, "'%s' is %s: 1 x 1 x rows x %lld is expected",
-					     l->bottom[which].name, moka_shape_text(s, text, sizeof(text)), (long long)width);
+					     l->bottom[which].name, moka_shape_text(s, text, sizeof(text)),
+					     (long long)width);
 	return MOKA_OK;
 }
 
@@ -169,16 +176,18 @@ static enum moka_status evaluate_shape(struct moka_layer *l, struct moka_finding
 		return MOKA_ERR_NOMEM;
 	l->top[0].shape = moka_shape_make(4, (int64_t)1, (int64_t)1, (int64_t)-1, (int64_t)5);
 	if (p->num_classes < 1 || p->num_classes > INT32_MAX)
-		return moka_layer_bad(l, f, "missing-setting", "num_classes", "num_classes must say how many classes there are");
+		return moka_layer_bad(l, f, "missing-setting", "num_classes",
+				      "num_classes must say how many classes there are");
 	if (!(p->overlap_threshold > 0))
-		return moka_layer_bad(l, f, "bad-setting", "overlap_threshold", "overlap_threshold is %g, and must be above 0",
-				      (double)p->overlap_threshold);
+		return moka_layer_bad(l, f, "bad-setting", "overlap_threshold",
+				      "overlap_threshold is %g, and must be above 0", (double)p->overlap_threshold);
 	MOKA_TRY(row_count(l, f, 0, 7, &v->found));
 	MOKA_TRY(row_count(l, f, 1, 8, &v->objects));
 	if (v->found > INT32_MAX)
 		return moka_layer_bad_bottom(l, f, "too-large", 0, "%lld detections are too many", (long long)v->found);
 	MOKA_TRY(open_sizes(l, f, v));
-	v->positive = p->num_classes - (p->background_label_id >= 0 && (uint32_t)p->background_label_id < p->num_classes);
+	v->positive =
+		p->num_classes - (p->background_label_id >= 0 && (uint32_t)p->background_label_id < p->num_classes);
 	l->top[0].shape.d[2] = v->found < 0 ? -1 : v->positive + v->found;
 	l->state_bytes = sizeof(int64_t);
 	l->scratch_bytes = moka_layer_bytes(v->found, sizeof(struct found)) + moka_layer_bytes(v->objects, 1);
@@ -232,12 +241,14 @@ static enum moka_status read_rows(const struct moka_layer *l, struct moka_call *
 
 		if (r[0] == -1 || r[1] == -1 || (r[1] == (real)j->p->background_label_id && r[2] == 0))
 			continue;
-		if (!moka__whole(r[0], 0, INT32_MAX, &o->image) || !moka__whole(r[1], 0, (int64_t)j->p->num_classes - 1, &o->label) ||
+		if (!moka__whole(r[0], 0, INT32_MAX, &o->image) ||
+		    !moka__whole(r[1], 0, (int64_t)j->p->num_classes - 1, &o->label) ||
 		    o->label == j->p->background_label_id || r[2] != r[2])
-			return moka_call_bad(l, c, MOKA_ERR_DATA,
-					     "row %lld of '%s' is of image %g, label %g, score %g: labels are 0 to %lld without the background, %d",
-					     (long long)i, l->bottom[0].name, (double)r[0], (double)r[1], (double)r[2],
-					     (long long)j->p->num_classes - 1, j->p->background_label_id);
+			return moka_call_bad(
+				l, c, MOKA_ERR_DATA,
+				"row %lld of '%s' is of image %g, label %g, score %g: labels are 0 to %lld without the background, %d",
+				(long long)i, l->bottom[0].name, (double)r[0], (double)r[1], (double)r[2],
+				(long long)j->p->num_classes - 1, j->p->background_label_id);
 		o->score = r[2];
 		o->index = (int32_t)i;
 		j->n_found++;
@@ -256,12 +267,13 @@ static enum moka_status check_objects(const struct moka_layer *l, struct moka_ca
 
 		if (moka__whole(o[0], -1, INT32_MAX, &image) && image < 0)
 			continue;
-		if (!moka__whole(o[0], 0, INT32_MAX, &image) || !moka__whole(o[1], 0, (int64_t)j->p->num_classes - 1, &label) ||
-		    label == j->p->background_label_id)
-			return moka_call_bad(l, c, MOKA_ERR_DATA,
-					     "object %lld of '%s' is of image %g, label %g: labels are 0 to %lld without the background, %d",
-					     (long long)i, l->bottom[1].name, (double)o[0], (double)o[1],
-					     (long long)j->p->num_classes - 1, j->p->background_label_id);
+		if (!moka__whole(o[0], 0, INT32_MAX, &image) ||
+		    !moka__whole(o[1], 0, (int64_t)j->p->num_classes - 1, &label) || label == j->p->background_label_id)
+			return moka_call_bad(
+				l, c, MOKA_ERR_DATA,
+				"object %lld of '%s' is of image %g, label %g: labels are 0 to %lld without the background, %d",
+				(long long)i, l->bottom[1].name, (double)o[0], (double)o[1],
+				(long long)j->p->num_classes - 1, j->p->background_label_id);
 	}
 	return MOKA_OK;
 }
@@ -320,7 +332,9 @@ static int judge(const struct evaluate_job *j, const struct found *d, const stru
 static enum moka_status evaluate_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct evaluate *v = l->priv;
-	struct evaluate_job j = { .v = v, .p = l->param, .row = c->bottom[0].data, .object = c->bottom[1].data, .found = c->scratch };
+	struct evaluate_job j = {
+		.v = v, .p = l->param, .row = c->bottom[0].data, .object = c->bottom[1].data, .found = c->scratch
+	};
 	int64_t *picture = c->state;
 	real *top = c->top[0].data;
 
@@ -335,7 +349,8 @@ static enum moka_status evaluate_forward(const struct moka_layer *l, struct moka
 		const struct size *size = v->n_sizes ? &v->sizes[*picture] : NULL;
 		const int right = has_image(&j, d->image) ? judge(&j, d, size) : -1;
 
-		memcpy(top, (real[5]){ (real)d->image, (real)d->label, d->score, right > 0, right < 0 }, 5 * sizeof(real));
+		memcpy(top, (real[5]){ (real)d->image, (real)d->label, d->score, right > 0, right < 0 },
+		       5 * sizeof(real));
 		if (v->n_sizes && (i + 1 == j.n_found || d[1].image != d->image))
 			*picture = (*picture + 1) % v->n_sizes;
 	}

@@ -63,8 +63,8 @@ static const struct moka_message detection_output_message = { "DetectionOutputPa
 
 struct detection {
 	int64_t num, priors, classes, locs; /* locs: sets of offsets, 1 or classes */
-	int64_t looked; /* boxes of a class that suppression looks at, at most */
-	int64_t rows;	/* of an image, at most */
+	int64_t looked;			    /* boxes of a class that suppression looks at, at most */
+	int64_t rows;			    /* of an image, at most */
 };
 
 static int64_t top_k(const struct detection_output_param *p)
@@ -77,12 +77,14 @@ static enum moka_status check_settings(const struct moka_layer *l, struct moka_f
 	const struct detection_output_param *p = l->param;
 
 	if (p->num_classes < 1 || p->num_classes > INT32_MAX)
-		return moka_layer_bad(l, f, "missing-setting", "num_classes", "num_classes must say how many classes are scored");
+		return moka_layer_bad(l, f, "missing-setting", "num_classes",
+				      "num_classes must say how many classes are scored");
 	return moka__nms_check(l, f, p->nms_param);
 }
 
 /* Bottom i must have `want` values an item. */
-static enum moka_status check_size(const struct moka_layer *l, struct moka_findings *f, int i, int64_t want, const char *what)
+static enum moka_status check_size(const struct moka_layer *l, struct moka_findings *f, int i, int64_t want,
+				   const char *what)
 {
 	const struct moka_shape *s = &l->bottom[i].shape;
 	const int64_t size = s->n < 1 ? -1 : moka_shape_count_range(s, 1, s->n);
@@ -90,7 +92,8 @@ static enum moka_status check_size(const struct moka_layer *l, struct moka_findi
 
 	if (s->n == 0 || (size >= 0 && want >= 0 && size != want))
 		return moka_layer_bad_bottom(l, f, "shape-mismatch", i, "'%s' is %s, and %s make %lld values an item",
-					     l->bottom[i].name, moka_shape_text(s, text, sizeof(text)), what, (long long)want);
+					     l->bottom[i].name, moka_shape_text(s, text, sizeof(text)), what,
+					     (long long)want);
 	return MOKA_OK;
 }
 
@@ -103,8 +106,9 @@ static enum moka_status read_geometry(const struct moka_layer *l, struct moka_fi
 
 	moka__legacy_dims(&l->bottom[2].shape, d);
 	if (l->bottom[2].shape.n >= 0 && (d[1] >= 0 && d[1] != 2))
-		return moka_layer_bad_bottom(l, f, "wrong-axes", 2, "'%s' is %s: priors are 1 x 2 x (boxes * 4), as PriorBox makes them",
-					     l->bottom[2].name, moka_shape_text(&l->bottom[2].shape, text, sizeof(text)));
+		return moka_layer_bad_bottom(
+			l, f, "wrong-axes", 2, "'%s' is %s: priors are 1 x 2 x (boxes * 4), as PriorBox makes them",
+			l->bottom[2].name, moka_shape_text(&l->bottom[2].shape, text, sizeof(text)));
 	v->num = a->n > 0 ? a->d[0] : -1;
 	v->priors = d[2] < 0 ? -1 : d[2] / 4;
 	v->classes = p->num_classes;
@@ -114,8 +118,9 @@ static enum moka_status read_geometry(const struct moka_layer *l, struct moka_fi
 	snprintf(what, sizeof(what), "%lld priors with %lld classes", (long long)v->priors, (long long)v->classes);
 	MOKA_TRY(check_size(l, f, 1, moka_layer_product(2, (int64_t[]){ v->priors, v->classes }), what));
 	if (v->num >= 0 && b->n > 0 && b->d[0] >= 0 && b->d[0] != v->num)
-		return moka_layer_bad_bottom(l, f, "shape-mismatch", 1, "'%s' has %lld items and '%s' %lld", l->bottom[0].name,
-					     (long long)v->num, l->bottom[1].name, (long long)b->d[0]);
+		return moka_layer_bad_bottom(l, f, "shape-mismatch", 1, "'%s' has %lld items and '%s' %lld",
+					     l->bottom[0].name, (long long)v->num, l->bottom[1].name,
+					     (long long)b->d[0]);
 	if (moka_layer_product(2, (int64_t[]){ v->priors, v->classes }) > INT32_MAX)
 		return moka_layer_bad(l, f, "too-large", "num_classes", "%lld priors with %lld classes are too many",
 				      (long long)v->priors, (long long)v->classes);
@@ -141,7 +146,8 @@ static enum moka_status detection_shape(struct moka_layer *l, struct moka_findin
 	/* one row even where nothing can be kept: for the row of -1 */
 	l->top[0].shape.d[2] = moka_layer_product(2, (int64_t[]){ v->num, v->rows < 0 ? -1 : MOKA_MAX(v->rows, 1) });
 	l->scratch_bytes =
-		moka_layer_bytes(moka_layer_product(3, (int64_t[]){ v->num, v->locs, v->priors }), sizeof(struct moka__box)) +
+		moka_layer_bytes(moka_layer_product(3, (int64_t[]){ v->num, v->locs, v->priors }),
+				 sizeof(struct moka__box)) +
 		moka_layer_bytes(moka_layer_product(3, (int64_t[]){ v->num, v->classes, v->priors }),
 				 sizeof(struct moka__ranked)) +
 		moka_layer_bytes(moka_layer_product(3, (int64_t[]){ v->num, v->classes, v->looked }),
@@ -157,8 +163,9 @@ struct detection_job {
 	real threshold;
 	struct moka__box *box;	     /* (num, locs, priors) */
 	struct moka__ranked *ranked; /* (num, classes, priors): of a class those kept, in front */
-	struct moka__ranked *picked; /* (num, classes * looked): of an image those kept; index: class * looked + place */
-	int64_t *kept, *picks;	     /* how many: (num, classes), (num) */
+	struct moka__ranked
+		*picked;       /* (num, classes * looked): of an image those kept; index: class * looked + place */
+	int64_t *kept, *picks; /* how many: (num, classes), (num) */
 };
 
 static void decode_piece(void *arg, int64_t begin, int64_t end)
@@ -171,8 +178,8 @@ static void decode_piece(void *arg, int64_t begin, int64_t end)
 		const real *variance = j->p->variance_encoded_in_target ? NULL : j->prior + (v->priors + k) * 4;
 
 		for (int64_t q = 0; q < v->locs; q++)
-			j->box[(n * v->locs + q) * v->priors + k] =
-				moka__box_decode(j->p->code_type, j->prior + k * 4, variance, j->loc + (i * v->locs + q) * 4);
+			j->box[(n * v->locs + q) * v->priors + k] = moka__box_decode(
+				j->p->code_type, j->prior + k * 4, variance, j->loc + (i * v->locs + q) * 4);
 	}
 }
 
@@ -190,9 +197,11 @@ static void class_piece(void *arg, int64_t begin, int64_t end)
 		j->kept[i] = 0;
 		if (k == j->p->background_label_id)
 			continue;
-		j->kept[i] = moka__rank(j->conf + n * v->priors * v->classes + k, v->priors, v->classes, j->threshold, top_k(j->p), r);
-		j->kept[i] = moka__nms(j->box + (n * v->locs + q) * v->priors, r, j->kept[i], (real)(nms ? nms->nms_threshold : 0.3f),
-				       (real)(nms ? nms->eta : 1), -1, MOKA__BOX_NORMALISED);
+		j->kept[i] = moka__box_rank(j->conf + n * v->priors * v->classes + k, v->priors, v->classes,
+					    j->threshold, top_k(j->p), r);
+		j->kept[i] = moka__nms(j->box + (n * v->locs + q) * v->priors, r, j->kept[i],
+				       (real)(nms ? nms->nms_threshold : 0.3f), (real)(nms ? nms->eta : 1), -1,
+				       MOKA__BOX_NORMALISED);
 	}
 }
 
@@ -228,7 +237,7 @@ static int64_t write_image(const struct detection_job *j, int64_t n, real *top)
 		const int64_t class = pick[i].index / v->looked, place = pick[i].index % v->looked;
 		const struct moka__ranked *r = j->ranked + (n * v->classes + class) * v->priors + place;
 		const struct moka__box *b = j->box + (n * v->locs + (v->locs == 1 ? 0 : class)) * v->priors + r->index;
-		const real row[7] = { (real)n, (real)class, r->score, b->x1, b->y1, b->x2, b->y2 };
+		const real row[7] = { (real)n, (real) class, r->score, b->x1, b->y1, b->x2, b->y2 };
 
 		memcpy(top, row, sizeof(row));
 	}
@@ -253,7 +262,9 @@ static enum moka_status detection_forward(const struct moka_layer *l, struct mok
 {
 	const struct detection *v = l->priv;
 	const struct detection_output_param *p = l->param;
-	struct detection_job j = { .v = v, .p = p, .loc = c->bottom[0].data, .conf = c->bottom[1].data, .prior = c->bottom[2].data };
+	struct detection_job j = {
+		.v = v, .p = p, .loc = c->bottom[0].data, .conf = c->bottom[1].data, .prior = c->bottom[2].data
+	};
 
 	MOKA_TRY(moka__priors_check(l, c, 2, v->priors, p->code_type));
 	j.threshold = moka_has(l->sub, "confidence_threshold") ? (real)p->confidence_threshold : -(real)FLT_MAX;

@@ -13,6 +13,7 @@ struct dropout_param {
 	float dropout_ratio;
 };
 
+/* clang-format off */
 static const struct moka_field dropout_fields[] = { MOKA_F_FLOAT(struct dropout_param, dropout_ratio, 1, 0.5,
 								 "probability that a value is zeroed in training"),
 						    MOKA_F_END };
@@ -40,6 +41,7 @@ struct dropout_job {
 	const real *x;
 	real *out;
 };
+/* clang-format on */
 
 static struct dropout_job dropout_job(const struct moka_layer *l, const struct moka_call *c, const real *x, real *out)
 {

@@ -13,9 +13,11 @@ struct elu_param {
 	float alpha;
 };
 
+/* clang-format off */
 static const struct moka_field elu_fields[] = {
 	MOKA_F_FLOAT(struct elu_param, alpha, 1, 1, "-alpha is the limit at minus infinity"), MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message elu_message = { "ELUParameter", elu_fields, sizeof(struct elu_param) };
 
 static enum moka_status elu_shape(struct moka_layer *l, struct moka_findings *f)

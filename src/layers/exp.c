@@ -12,11 +12,13 @@ struct exp_param {
 	float base, scale, shift;
 };
 
+/* clang-format off */
 static const struct moka_field exp_fields[] = {
 	MOKA_F_FLOAT(struct exp_param, base, 1, -1, "the base, greater than 0; -1 stands for e"),
 	MOKA_F_FLOAT(struct exp_param, scale, 2, 1, "multiplies the input"),
 	MOKA_F_FLOAT(struct exp_param, shift, 3, 0, "added to the scaled input"), MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message exp_message = { "ExpParameter", exp_fields, sizeof(struct exp_param) };
 
 struct exp_set {

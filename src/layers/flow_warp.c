@@ -18,9 +18,9 @@ struct warp_param {
 };
 
 static const struct moka_enum_value fill_values[] = { { "ZERO", ZERO }, { "NOT_A_NUMBER", NOT_A_NUMBER }, { NULL, 0 } };
-static const struct moka_field warp_fields[] = {
-	MOKA_F_ENUM(struct warp_param, fill_value, 1, fill_values, ZERO, "what comes from outside the image"), MOKA_F_END
-};
+static const struct moka_field warp_fields[] = { MOKA_F_ENUM(struct warp_param, fill_value, 1, fill_values, ZERO,
+							     "what comes from outside the image"),
+						 MOKA_F_END };
 static const struct moka_message warp_message = { "FlowWarpParameter", warp_fields, sizeof(struct warp_param) };
 
 static enum moka_status warp_shape(struct moka_layer *l, struct moka_findings *f)
@@ -32,10 +32,11 @@ static enum moka_status warp_shape(struct moka_layer *l, struct moka_findings *f
 	for (int i = 0; fits && x->n == 4 && flow->n == 4 && i < 4; i++)
 		fits = i == 1 || x->d[i] < 0 || flow->d[i] < 0 || x->d[i] == flow->d[i];
 	if (!fits)
-		return moka_layer_bad_bottom(l, f, "shape-mismatch", 1,
-					     "the image '%s' is %s and the flow '%s' is %s; an image (N, C, H, W) takes a flow (N, 2, H, W)",
-					     l->bottom[0].name, moka_shape_text(x, text[0], sizeof(text[0])), l->bottom[1].name,
-					     moka_shape_text(flow, text[1], sizeof(text[1])));
+		return moka_layer_bad_bottom(
+			l, f, "shape-mismatch", 1,
+			"the image '%s' is %s and the flow '%s' is %s; an image (N, C, H, W) takes a flow (N, 2, H, W)",
+			l->bottom[0].name, moka_shape_text(x, text[0], sizeof(text[0])), l->bottom[1].name,
+			moka_shape_text(flow, text[1], sizeof(text[1])));
 	l->top[0].shape = *x;
 	l->macs = moka_layer_product(2, (int64_t[]){ 4, moka_shape_count(x) });
 	return MOKA_OK;
@@ -64,8 +65,8 @@ static bool spot_of(const struct warp_job *j, int64_t n, int64_t y, int64_t x, s
 	const int64_t left = (int64_t)fx, top = (int64_t)fy;
 	const int64_t right = MOKA_MIN(left + 1, j->w - 1), low = MOKA_MIN(top + 1, j->h - 1);
 
-	*s = (struct spot){ top * j->w + left, top * j->w + right, low * j->w + left, low * j->w + right, fx - (real)left,
-			    fy - (real)top };
+	*s = (struct spot){ top * j->w + left,	top * j->w + right, low * j->w + left,
+			    low * j->w + right, fx - (real)left,    fy - (real)top };
 	return true;
 }
 
@@ -97,8 +98,13 @@ static struct warp_job warp_job(const struct moka_layer *l, struct moka_call *c)
 	const struct warp_param *p = l->param;
 	const int64_t *d = l->bottom[0].shape.d;
 
-	return (struct warp_job){ .c = d[1], .h = d[2], .w = d[3], .x = c->bottom[0].data, .flow = c->bottom[1].data,
-				  .dy = c->top[0].diff, .fill = p->fill_value == ZERO ? 0 : (real)NAN };
+	return (struct warp_job){ .c = d[1],
+				  .h = d[2],
+				  .w = d[3],
+				  .x = c->bottom[0].data,
+				  .flow = c->bottom[1].data,
+				  .dy = c->top[0].diff,
+				  .fill = p->fill_value == ZERO ? 0 : (real)NAN };
 }
 
 static enum moka_status warp_forward(const struct moka_layer *l, struct moka_call *c)
@@ -106,7 +112,8 @@ static enum moka_status warp_forward(const struct moka_layer *l, struct moka_cal
 	struct warp_job j = warp_job(l, c);
 
 	j.out = c->top[0].data;
-	moka_parallel(c->pool, forward_piece, &j, l->bottom[0].shape.d[0] * j.h, MOKA_MAX(4096 / MOKA_MAX(j.w * j.c, 1), 1));
+	moka_parallel(c->pool, forward_piece, &j, l->bottom[0].shape.d[0] * j.h,
+		      MOKA_MAX(4096 / MOKA_MAX(j.w * j.c, 1), 1));
 	return MOKA_OK;
 }
 
@@ -147,7 +154,8 @@ static void flow_piece(void *arg, int64_t begin, int64_t end)
 
 			if (spot_of(j, n, y, x, &s))
 				for (int64_t c = 0; c < j->c; c++) {
-					const real *p = j->x + (n * j->c + c) * plane, g = j->dy[(n * j->c + c) * plane + at];
+					const real *p = j->x + (n * j->c + c) * plane,
+						   g = j->dy[(n * j->c + c) * plane + at];
 
 					right += g * ((1 - s.b) * (p[s.tr] - p[s.tl]) + s.b * (p[s.br] - p[s.bl]));
 					down += g * ((1 - s.a) * (p[s.bl] - p[s.tl]) + s.a * (p[s.br] - p[s.tr]));

@@ -12,6 +12,7 @@ struct hdf5_data_param {
 	bool shuffle;
 };
 
+/* clang-format off */
 static const struct moka_field hdf5_data_fields[] = {
 	MOKA_F_STRING(struct hdf5_data_param, source, 1, NULL, "text file that lists the HDF5 files, one a line"),
 	MOKA_F_UINT32(struct hdf5_data_param, batch_size, 2, 0, "samples in a batch"),
@@ -19,6 +20,7 @@ static const struct moka_field hdf5_data_fields[] = {
 		    "another order of files, and of samples in each file, in every round"),
 	MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message hdf5_data_message = { "HDF5DataParameter", hdf5_data_fields,
 						       sizeof(struct hdf5_data_param) };
 

@@ -7,9 +7,11 @@ struct hdf5_output_param {
 	const char *file_name;
 };
 
+/* clang-format off */
 static const struct moka_field hdf5_output_fields[] = {
 	MOKA_F_STRING(struct hdf5_output_param, file_name, 1, NULL, "the file to write"), MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message hdf5_output_message = { "HDF5OutputParameter", hdf5_output_fields,
 							 sizeof(struct hdf5_output_param) };
 

@@ -11,6 +11,7 @@ struct hinge_param {
 };
 
 static const struct moka_enum_value norm_values[] = { { "L1", L1 }, { "L2", L2 }, { NULL, 0 } };
+/* clang-format off */
 static const struct moka_field hinge_fields[] = { MOKA_F_ENUM(struct hinge_param, norm, 1, norm_values, L1,
 							      "L1 adds up the violations, L2 their squares"),
 						  MOKA_F_END };
@@ -41,6 +42,7 @@ struct hinge_job {
 	real *dx;
 	real scale;
 };
+/* clang-format on */
 
 static struct hinge_job hinge_job(const struct moka_layer *l, const struct moka_call *c)
 {

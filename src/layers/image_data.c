@@ -12,6 +12,7 @@ struct image_data_param {
 	bool mirror, shuffle, is_color;
 };
 
+/* clang-format off */
 static const struct moka_field image_data_fields[] = {
 	MOKA_F_STRING(struct image_data_param, source, 1, NULL, "text file that lists images and labels, one a line"),
 	MOKA_F_FLOAT(struct image_data_param, scale, 2, 1, "deprecated: transform_param's"),
@@ -27,6 +28,7 @@ static const struct moka_field image_data_fields[] = {
 	MOKA_F_STRING(struct image_data_param, root_folder, 12, "", "put before each path of the list"),
 	MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message image_data_message = { "ImageDataParameter", image_data_fields,
 							sizeof(struct image_data_param) };
 

@@ -17,12 +17,14 @@ struct infogain_param {
 	int32_t axis;
 };
 
+/* clang-format off */
 static const struct moka_field infogain_fields[] = {
 	MOKA_F_STRING(struct infogain_param, source, 1, NULL,
 		      "file of the matrix H (.binaryproto), where there is no third bottom"),
 	MOKA_F_INT32(struct infogain_param, axis, 2, 1, "the axis of the classes; negative counts from the end"),
 	MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message infogain_message = { "InfogainLossParameter", infogain_fields,
 						      sizeof(struct infogain_param) };
 

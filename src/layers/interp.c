@@ -29,8 +29,8 @@ static const struct moka_field interp_fields[] = {
 static const struct moka_message interp_message = { "InterpParameter", interp_fields, sizeof(struct interp_param) };
 
 struct interp {
-	int64_t planes, h, w;	/* of the bottom */
-	int64_t crop, h1, w1;	/* the part that is used starts at (crop, crop) */
+	int64_t planes, h, w; /* of the bottom */
+	int64_t crop, h1, w1; /* the part that is used starts at (crop, crop) */
 	int64_t h2, w2;
 };
 
@@ -42,15 +42,17 @@ static bool has(const struct moka_layer *l, const char *field)
 static enum moka_status check_settings(const struct moka_layer *l, struct moka_findings *f)
 {
 	const struct interp_param *p = l->param;
-	const bool factor = has(l, "shrink_factor") || has(l, "zoom_factor"), size = has(l, "height") && has(l, "width");
+	const bool factor = has(l, "shrink_factor") || has(l, "zoom_factor"),
+		   size = has(l, "height") && has(l, "width");
 
 	if (p->pad_beg > 0 || p->pad_end > 0)
 		return moka_layer_bad(l, f, "bad-setting", p->pad_beg > 0 ? "pad_beg" : "pad_end",
-				      "pad_beg and pad_end crop: they must be 0 or negative, and are %d and %d", p->pad_beg,
-				      p->pad_end);
+				      "pad_beg and pad_end crop: they must be 0 or negative, and are %d and %d",
+				      p->pad_beg, p->pad_end);
 	if (p->shrink_factor < 1 || p->zoom_factor < 1)
 		return moka_layer_bad(l, f, "bad-setting", p->shrink_factor < 1 ? "shrink_factor" : "zoom_factor",
-				      "%s must be at least 1, and is %d", p->shrink_factor < 1 ? "shrink_factor" : "zoom_factor",
+				      "%s must be at least 1, and is %d",
+				      p->shrink_factor < 1 ? "shrink_factor" : "zoom_factor",
 				      p->shrink_factor < 1 ? p->shrink_factor : p->zoom_factor);
 	if (!factor && !size)
 		return moka_layer_bad(l, f, "missing-setting", has(l, "height") ? "height" : "width",
@@ -71,7 +73,9 @@ static int64_t size_after(const struct moka_layer *l, int64_t in, int32_t stated
 		return stated;
 	if (in < 0)
 		return -1;
-	return moka_add(moka_layer_product(2, (int64_t[]){ (in - 1) / p->shrink_factor, p->zoom_factor }), 1, &in) ? in : INT64_MAX;
+	return moka_add(moka_layer_product(2, (int64_t[]){ (in - 1) / p->shrink_factor, p->zoom_factor }), 1, &in)
+		       ? in
+		       : INT64_MAX;
 }
 
 static enum moka_status interp_shape(struct moka_layer *l, struct moka_findings *f)
@@ -132,13 +136,15 @@ static void forward_piece(void *arg, int64_t begin, int64_t end)
 
 	for (int64_t r = begin; r < end; r++) { /* rows of all output planes */
 		const struct spot y = spot_of(r % v->h2, v->h1, v->h2);
-		const real *top = j->x + ((r / v->h2) * v->h + v->crop + y.at) * v->w + v->crop, *low = top + y.next * v->w;
+		const real *top = j->x + ((r / v->h2) * v->h + v->crop + y.at) * v->w + v->crop,
+			   *low = top + y.next * v->w;
 
 		for (int64_t i = 0; i < v->w2; i++) {
 			const struct spot x = spot_of(i, v->w1, v->w2);
 
-			j->out[r * v->w2 + i] = (1 - y.part) * ((1 - x.part) * top[x.at] + x.part * top[x.at + x.next]) +
-						y.part * ((1 - x.part) * low[x.at] + x.part * low[x.at + x.next]);
+			j->out[r * v->w2 + i] =
+				(1 - y.part) * ((1 - x.part) * top[x.at] + x.part * top[x.at + x.next]) +
+				y.part * ((1 - x.part) * low[x.at] + x.part * low[x.at + x.next]);
 		}
 	}
 }

@@ -46,13 +46,17 @@ static enum moka_status l1_shape(struct moka_layer *l, struct moka_findings *f)
 		return MOKA_ERR_NOMEM;
 	l->top[0].shape = moka_shape_make(0);
 	if (s.n == 0)
-		return moka_layer_bad_bottom(l, f, "shape-mismatch", 0, "bottom '%s' is a single number, a loss wants a batch",
-					     l->bottom[0].name);
+		return moka_layer_bad_bottom(l, f, "shape-mismatch", 0,
+					     "bottom '%s' is a single number, a loss wants a batch", l->bottom[0].name);
 	if (two && counts[0] >= 0 && counts[1] >= 0 && counts[0] != counts[1])
-		return moka_layer_bad_bottom(l, f, "shape-mismatch", 1, "'%s' is %s and '%s' is %s: they must have as many values",
-					     l->bottom[0].name, moka_shape_text(&s, text[0], sizeof(text[0])), l->bottom[1].name,
-					     moka_shape_text(&l->bottom[1].shape, text[1], sizeof(text[1])));
-	*v = (struct l1){ s.n < 0 ? -1 : s.d[0], s.n < 0 ? -1 : s.n < 2 ? 1 : s.d[1],
+		return moka_layer_bad_bottom(
+			l, f, "shape-mismatch", 1, "'%s' is %s and '%s' is %s: they must have as many values",
+			l->bottom[0].name, moka_shape_text(&s, text[0], sizeof(text[0])), l->bottom[1].name,
+			moka_shape_text(&l->bottom[1].shape, text[1], sizeof(text[1])));
+	*v = (struct l1){ s.n < 0 ? -1 : s.d[0],
+			  s.n < 0   ? -1
+			  : s.n < 2 ? 1
+				    : s.d[1],
 			  s.n < 0 ? -1 : moka_shape_count_range(&s, 2, s.n), -1 };
 	v->places = moka_layer_product(2, (int64_t[]){ v->num, v->inner });
 	l->scratch_bytes = moka__loss_sum_bytes(v->places, moka__loss_tile(MOKA_MAX(v->channels, 1)));
@@ -134,7 +138,9 @@ static double count_part(const void *arg, int64_t begin, int64_t end)
 
 static struct l1_job l1_job(const struct moka_layer *l, const struct moka_call *c)
 {
-	return (struct l1_job){ .v = l->priv, .p = l->param, .a = c->bottom[0].data, .b = l->n_bottom > 1 ? c->bottom[1].data : NULL };
+	return (struct l1_job){
+		.v = l->priv, .p = l->param, .a = c->bottom[0].data, .b = l->n_bottom > 1 ? c->bottom[1].data : NULL
+	};
 }
 
 static double normalizer(struct moka_call *c, const struct l1_job *j)

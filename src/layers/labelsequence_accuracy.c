@@ -11,7 +11,8 @@ struct accuracy_param {
 };
 
 static const struct moka_field accuracy_fields[] = {
-	MOKA_F_INT32(struct accuracy_param, blank_label, 1, 0, "the class that is blank; in the labels it is padding"), MOKA_F_END
+	MOKA_F_INT32(struct accuracy_param, blank_label, 1, 0, "the class that is blank; in the labels it is padding"),
+	MOKA_F_END
 };
 static const struct moka_message accuracy_message = { "LabelsequenceAccuracyParameter", accuracy_fields,
 						      sizeof(struct accuracy_param) };
@@ -23,13 +24,14 @@ static enum moka_status accuracy_shape(struct moka_layer *l, struct moka_finding
 
 	l->top[0].shape = moka_shape_make(0);
 	if (x->n >= 0 && x->n < 3)
-		return moka_layer_bad_bottom(l, f, "wrong-axes", 0, "the scores '%s' are %s; samples, steps and classes are needed",
+		return moka_layer_bad_bottom(l, f, "wrong-axes", 0,
+					     "the scores '%s' are %s; samples, steps and classes are needed",
 					     l->bottom[0].name, moka_shape_text(x, text[0], sizeof(text[0])));
 	if (y->n == 0 || (x->n > 0 && y->n > 0 && x->d[0] >= 0 && y->d[0] >= 0 && x->d[0] != y->d[0]))
 		return moka_layer_bad_bottom(l, f, "shape-mismatch", 1,
 					     "the scores '%s' are %s and the labels '%s' are %s: the batches differ",
-					     l->bottom[0].name, moka_shape_text(x, text[0], sizeof(text[0])), l->bottom[1].name,
-					     moka_shape_text(y, text[1], sizeof(text[1])));
+					     l->bottom[0].name, moka_shape_text(x, text[0], sizeof(text[0])),
+					     l->bottom[1].name, moka_shape_text(y, text[1], sizeof(text[1])));
 	return MOKA_OK;
 }
 
@@ -61,7 +63,8 @@ static enum moka_status accuracy_forward(const struct moka_layer *l, struct moka
 {
 	const struct accuracy_param *p = l->param;
 	const struct moka_shape *x = &l->bottom[0].shape, *y = &l->bottom[1].shape;
-	const int64_t steps = x->d[1], classes = moka_shape_count_range(x, 2, x->n), labels = moka_shape_count_range(y, 1, y->n);
+	const int64_t steps = x->d[1], classes = moka_shape_count_range(x, 2, x->n),
+		      labels = moka_shape_count_range(y, 1, y->n);
 	int64_t right = 0;
 
 	for (int64_t n = 0; n < x->d[0]; n++)

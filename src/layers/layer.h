@@ -28,12 +28,13 @@ struct moka_shape {
 	int64_t d[MOKA_MAX_AXES];
 };
 
-bool moka_shape_known(const struct moka_shape *s);                          /* every dimension */
-int64_t moka_shape_count(const struct moka_shape *s);                       /* product; -1 unknown. Never overflows for blobs of a built net */
+bool moka_shape_known(const struct moka_shape *s); /* every dimension */
+int64_t moka_shape_count(
+	const struct moka_shape *s); /* product; -1 unknown. Never overflows for blobs of a built net */
 int64_t moka_shape_count_range(const struct moka_shape *s, int begin, int end); /* of axes [begin, end) */
 bool moka_shape_equal(const struct moka_shape *a, const struct moka_shape *b);
-int moka_shape_axis(const struct moka_shape *s, int64_t axis);              /* negative counts from the end; -1: outside */
-struct moka_shape moka_shape_make(int n, ...);                              /* int64_t dimensions */
+int moka_shape_axis(const struct moka_shape *s, int64_t axis); /* negative counts from the end; -1: outside */
+struct moka_shape moka_shape_make(int n, ...);		       /* int64_t dimensions */
 const char *moka_shape_text(const struct moka_shape *s, char *buf, size_t size); /* "1x3x224x224", "?" ; returns buf */
 #define MOKA_SHAPE_TEXT 256
 
@@ -44,48 +45,51 @@ struct moka_blob_ref {
 
 struct moka_param_ref {
 	struct moka_shape shape;
-	const char *role; /* "weight", "bias", "mean", "slope" ... */
+	const char *role;			/* "weight", "bias", "mean", "slope" ... */
 	const struct moka_filler_param *filler; /* NULL: zeros */
 	bool fixed; /* statistics that no solver may touch (BatchNorm's): lr_mult and decay_mult are 0 whatever the net says */
 };
 
-#define MOKA_LAYER_PARAMS 8 /* as many as a layer owns without asking the arena (NVIDIA's BatchNorm: 5; a DenseBlock: hundreds) */
+#define MOKA_LAYER_PARAMS                                                                                              \
+	8 /* as many as a layer owns without asking the arena (NVIDIA's BatchNorm: 5; a DenseBlock: hundreds) */
 
 struct moka_source; /* where a data layer's samples come from (below) */
 
 struct moka_layer {
 	const struct moka_layer_type *type;
 	const char *name;
-	const struct moka_msg *msg;  /* the LayerParameter: moka_has(l->sub, "axis"), places for findings */
-	const struct moka_msg *sub;  /* the tree of its own parameter message, or NULL where absent */
-	const void *param;           /* decoded from sub: the struct of type->schema.message; never NULL where the type has one */
-	const struct moka_loss_param *loss;           /* loss_param, defaults where absent */
-	const struct moka_msg *loss_sub;              /* its tree, or NULL */
+	const struct moka_msg *msg; /* the LayerParameter: moka_has(l->sub, "axis"), places for findings */
+	const struct moka_msg *sub; /* the tree of its own parameter message, or NULL where absent */
+	const void *param; /* decoded from sub: the struct of type->schema.message; never NULL where the type has one */
+	const struct moka_loss_param *loss;	      /* loss_param, defaults where absent */
+	const struct moka_msg *loss_sub;	      /* its tree, or NULL */
 	const struct moka_transform_param *transform; /* transform_param, likewise */
 	enum moka_phase phase;
 	int n_bottom, n_top;
 	const struct moka_blob_ref *bottom; /* shapes known unless type->flags has MOKA_PARTIAL */
-	struct moka_blob_ref *top;          /* shape() sets .shape */
-	struct moka_arena *arena;           /* for priv; lives as long as the net */
+	struct moka_blob_ref *top;	    /* shape() sets .shape */
+	struct moka_arena *arena;	    /* for priv; lives as long as the net */
 
 	/* set by shape(): */
 	int n_param, param_room;
-	struct moka_param_ref *params; /* n_param of them: moka_layer_param() adds one. NULL where there never was one */
+	struct moka_param_ref
+		*params; /* n_param of them: moka_layer_param() adds one. NULL where there never was one */
 	struct moka_param_ref few_params[MOKA_LAYER_PARAMS]; /* their place while they are few */
-	void *priv;              /* its own geometry, from arena */
-	size_t state_bytes;      /* kept from forward to backward, per execution (mask, argmax, scale); zeroed once at start */
+	void *priv;					     /* its own geometry, from arena */
+	size_t state_bytes; /* kept from forward to backward, per execution (mask, argmax, scale); zeroed once at start */
 	bool state_for_backward; /* nothing in the state is needed where no backward follows: it may be NULL then */
-	size_t scratch_bytes;    /* during one call, shared by all layers */
-	int64_t macs;            /* multiply-accumulates of one forward pass, whole batch */
-	int64_t rows;            /* data layers: samples known to exist, 0 unknown */
-	bool reads_top;          /* as the flag MOKA_READS_TOP, where it depends on the settings */
+	size_t scratch_bytes;	 /* during one call, shared by all layers */
+	int64_t macs;		 /* multiply-accumulates of one forward pass, whole batch */
+	int64_t rows;		 /* data layers: samples known to exist, 0 unknown */
+	bool reads_top;		 /* as the flag MOKA_READS_TOP, where it depends on the settings */
 
 	/* data layers: how to reach the outside; set by the net before shape() */
 	const struct moka_source_ops *const *sources; /* NULL-terminated; may be NULL: none can be opened */
-	const char *beside;      /* path of the model's file: a relative path of data is looked for beside it too; may be NULL */
-	bool for_run;            /* missing data is an error, not a warning */
+	const char *
+		beside; /* path of the model's file: a relative path of data is looked for beside it too; may be NULL */
+	bool for_run;	/* missing data is an error, not a warning */
 	uint64_t seed;
-	int64_t batch;           /* > 0: replaces the batch size that the file states */
+	int64_t batch; /* > 0: replaces the batch size that the file states */
 	/* data layers: the opened source (NULL where only shapes are wanted and none could be opened); the net closes it */
 	struct moka_source *source;
 	const struct moka_source_ops *source_ops;
@@ -104,12 +108,12 @@ struct moka_call {
 	const struct moka_view *bottom; /* in place: bottom[0].data == top[0].data, and the diffs likewise */
 	const struct moka_view *top;
 	const struct moka_view *param;
-	void *state;   /* l->state_bytes, 64-byte aligned; NULL where l->state_for_backward and none follows */
-	void *scratch; /* l->scratch_bytes, 64-byte aligned */
+	void *state;	       /* l->state_bytes, 64-byte aligned; NULL where l->state_for_backward and none follows */
+	void *scratch;	       /* l->scratch_bytes, 64-byte aligned */
 	bool backward_follows; /* what backward needs (argmax, masks) must be kept */
 	struct moka_pool *pool;
 	struct moka_gemm_ws *gemm;
-	struct moka_rng *rng;  /* this layer's own stream in this execution */
+	struct moka_rng *rng; /* this layer's own stream in this execution */
 	/*
 	 * For the one layer whose tops have a size that the data decide (Filter): it writes how many items (first
 	 * dimension) of its tops are real; the rest are zeros. -1 (as the caller sets it) where all are. NULL: not asked.
@@ -120,13 +124,13 @@ struct moka_call {
 /* A loss top's diff holds its loss weight when backward starts (as in BVLC Caffe: top[0]->cpu_diff()[0]). */
 
 enum moka_layer_flags {
-	MOKA_INPLACE = 1 << 0,      /* top[0] may be bottom[0] */
-	MOKA_ELEMENTWISE = 1 << 1,  /* output i depends on input i alone */
-	MOKA_LOSS = 1 << 2,         /* top[0] has loss weight 1 unless the net says otherwise */
-	MOKA_PARTIAL = 1 << 3,      /* shape() copes with unknown dimensions (n or d of -1) */
-	MOKA_NO_BACKWARD = 1 << 4,  /* nothing flows through it: ArgMax, Accuracy, data layers */
+	MOKA_INPLACE = 1 << 0,	       /* top[0] may be bottom[0] */
+	MOKA_ELEMENTWISE = 1 << 1,     /* output i depends on input i alone */
+	MOKA_LOSS = 1 << 2,	       /* top[0] has loss weight 1 unless the net says otherwise */
+	MOKA_PARTIAL = 1 << 3,	       /* shape() copes with unknown dimensions (n or d of -1) */
+	MOKA_NO_BACKWARD = 1 << 4,     /* nothing flows through it: ArgMax, Accuracy, data layers */
 	MOKA_SAME_BOTTOM_TOP = 1 << 5, /* as many tops as bottoms */
-	MOKA_DATA = 1 << 6,         /* makes its tops from outside the net */
+	MOKA_DATA = 1 << 6,	       /* makes its tops from outside the net */
 	MOKA_RECURRENT = 1 << 7,
 	/*
 	 * What backward reads of top[0] as forward left it. A layer behind that works in place would spoil it, and gets memory of
@@ -141,7 +145,7 @@ enum moka_layer_flags {
 struct moka_layer_type {
 	/* its name (schema.type), its field table, its numbers in LayerParameter and V1LayerParameter */
 	struct moka_schema_layer schema;
-	const char *doc;        /* one line */
+	const char *doc; /* one line */
 	/* its form */
 	int8_t min_bottom, max_bottom, min_top, max_top; /* max -1: any number */
 	uint32_t flags;
@@ -159,24 +163,26 @@ enum moka_status moka_shape_same(struct moka_layer *l, struct moka_findings *f);
  * Reports a wrong setting at the place of `field` of the layer's own message (of the layer where field is NULL or absent)
  * and returns MOKA_ERR_MODEL. The message is prefixed "layer 'conv1' (Convolution): ".
  */
-enum moka_status moka_layer_bad(const struct moka_layer *l, struct moka_findings *f, const char *code, const char *field,
-				const char *fmt, ...) MOKA_PRINTF(5, 6);
+enum moka_status moka_layer_bad(const struct moka_layer *l, struct moka_findings *f, const char *code,
+				const char *field, const char *fmt, ...) MOKA_PRINTF(5, 6);
 /* A run-time error: "layer 'loss' (SoftmaxWithLoss): ..."; returns `status`. */
-enum moka_status moka_call_bad(const struct moka_layer *l, struct moka_call *c, enum moka_status status, const char *fmt, ...)
-	MOKA_PRINTF(4, 5);
+enum moka_status moka_call_bad(const struct moka_layer *l, struct moka_call *c, enum moka_status status,
+			       const char *fmt, ...) MOKA_PRINTF(4, 5);
 /* Adds a parameter in shape(). filler may be NULL. false: no memory (never for the first MOKA_LAYER_PARAMS). */
-bool moka_layer_param(struct moka_layer *l, const char *role, struct moka_shape shape, const struct moka_filler_param *filler);
+bool moka_layer_param(struct moka_layer *l, const char *role, struct moka_shape shape,
+		      const struct moka_filler_param *filler);
 /*
  * The same, and checks that the filler can fill that shape: a finding at `field` ("weight_filler") where it can't. Dimensions
  * not known are not checked.
  */
-enum moka_status moka_layer_filled(struct moka_layer *l, struct moka_findings *f, const char *role, struct moka_shape shape,
-				   const char *field, const struct moka_filler_param *filler);
+enum moka_status moka_layer_filled(struct moka_layer *l, struct moka_findings *f, const char *role,
+				   struct moka_shape shape, const char *field, const struct moka_filler_param *filler);
 /* As moka_layer_bad(), at the place of bottom i. */
 enum moka_status moka_layer_bad_bottom(const struct moka_layer *l, struct moka_findings *f, const char *code, int i,
 				       const char *fmt, ...) MOKA_PRINTF(5, 6);
 /* The axis of `s` that the setting `field` names (negative counts from the end); -1, with a finding, where it is outside. */
-int moka_layer_axis(const struct moka_layer *l, struct moka_findings *f, const char *field, int64_t axis, const struct moka_shape *s);
+int moka_layer_axis(const struct moka_layer *l, struct moka_findings *f, const char *field, int64_t axis,
+		    const struct moka_shape *s);
 /* Bottom i must have bottom 0's shape; a finding names the first dimension that differs. Unknown dimensions fit everything. */
 enum moka_status moka_layer_same_shapes(const struct moka_layer *l, struct moka_findings *f);
 /* l->priv, allocated (zeroed) on the first call; NULL: no memory. */
@@ -198,17 +204,18 @@ int moka_loss_normalization(const struct moka_layer *l); /* the mode, `normalize
  * Fills `shape` with what `p` says (NULL: zeros), as BVLC's fillers do: constant uniform gaussian (sparse) positive_unitball xavier
  * msra bilinear. The same rng state gives the same values. An empty shape is left alone.
  */
-enum moka_status moka_fill(const struct moka_filler_param *p, const struct moka_shape *shape, real *data, struct moka_rng *rng,
-			   struct moka_error *err);
+enum moka_status moka_fill(const struct moka_filler_param *p, const struct moka_shape *shape, real *data,
+			   struct moka_rng *rng, struct moka_error *err);
 /* What is wrong with a filler for that shape (unknown dimensions aren't judged), in words in buf; NULL: nothing. */
-const char *moka_fill_problem(const struct moka_filler_param *p, const struct moka_shape *shape, char *buf, size_t size);
+const char *moka_fill_problem(const struct moka_filler_param *p, const struct moka_shape *shape, char *buf,
+			      size_t size);
 
 /* ---- sources: data layers' way out of the net ---------------------------------------------------
  * data/ is a floor above the layers, so a data layer reaches it through this table, which whoever builds the
  * net hands in (moka_net_options.sources). One struct moka_source_ops per kind: "LMDB", "LEVELDB", "HDF5" ...
  */
 struct moka_source_spec {
-	const char *path;   /* of the data, resolved */
+	const char *path; /* of the data, resolved */
 	const char *kind;
 	int64_t batch;
 	const struct moka_layer *layer; /* for its fields: transform, shuffle ... */
@@ -228,11 +235,12 @@ struct moka_source_ops {
 };
 /* What shape() of a data layer calls: opens l->source where it is not open (through the net's table). Leaves l->source NULL, with
  * a warning finding, where the net is built for explaining and the data can't be opened; an error where it is built to run. `path` is resolved beside the model's file. */
-enum moka_status moka_layer_open_source(struct moka_layer *l, const char *kind, const char *path, int64_t batch, struct moka_findings *f);
+enum moka_status moka_layer_open_source(struct moka_layer *l, const char *kind, const char *path, int64_t batch,
+					struct moka_findings *f);
 
 /* ---- registry (layers/registry.c, over the list in layers/meson.build) ---------------------------- */
 
-extern const struct moka_layer_type *const moka_layer_types[]; /* NULL ends */
+extern const struct moka_layer_type *const moka_layer_types[];	      /* NULL ends */
 const struct moka_layer_type *moka_layer_type_find(const char *name); /* NULL: unknown */
 /* The tables of all layers as the readers want them. */
 extern const struct moka_schema moka_layer_schema;

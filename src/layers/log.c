@@ -11,11 +11,13 @@ struct log_param {
 	float base, scale, shift;
 };
 
+/* clang-format off */
 static const struct moka_field log_fields[] = {
 	MOKA_F_FLOAT(struct log_param, base, 1, -1, "the base, greater than 0 and not 1; -1 stands for e"),
 	MOKA_F_FLOAT(struct log_param, scale, 2, 1, "multiplies the input"),
 	MOKA_F_FLOAT(struct log_param, shift, 3, 0, "added to the scaled input"), MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message log_message = { "LogParameter", log_fields, sizeof(struct log_param) };
 
 struct log_set {

@@ -95,11 +95,14 @@ static enum moka_status lstm_shape(struct moka_layer *l, struct moka_findings *f
 	MOKA_TRY(read_form(l, f, v));
 	steps = moka_layer_product(2, (int64_t[]){ v->t, v->n });
 	if (marks >= 0 && steps >= 0 && marks != steps)
-		return moka_layer_bad_bottom(l, f, "shape-mismatch", 1,
-					     "'%s' has %lld values; one for each of %lld steps and %lld streams are needed",
-					     l->bottom[1].name, (long long)marks, (long long)v->t, (long long)v->n);
-	MOKA_TRY(moka_layer_filled(l, f, "weight", moka_shape_make(2, 4 * v->h, v->i), "weight_filler", p->weight_filler));
-	MOKA_TRY(moka_layer_filled(l, f, "hidden weight", moka_shape_make(2, 4 * v->h, v->h), "weight_filler", p->weight_filler));
+		return moka_layer_bad_bottom(
+			l, f, "shape-mismatch", 1,
+			"'%s' has %lld values; one for each of %lld steps and %lld streams are needed",
+			l->bottom[1].name, (long long)marks, (long long)v->t, (long long)v->n);
+	MOKA_TRY(moka_layer_filled(l, f, "weight", moka_shape_make(2, 4 * v->h, v->i), "weight_filler",
+				   p->weight_filler));
+	MOKA_TRY(moka_layer_filled(l, f, "hidden weight", moka_shape_make(2, 4 * v->h, v->h), "weight_filler",
+				   p->weight_filler));
 	MOKA_TRY(moka_layer_filled(l, f, "bias", moka_shape_make(1, 4 * v->h), "bias_filler", p->bias_filler));
 	step = moka_layer_product(2, (int64_t[]){ v->n, v->h });
 	cells = moka_layer_product(2, (int64_t[]){ v->t, step });
@@ -198,7 +201,8 @@ static enum moka_status lstm_forward(const struct moka_layer *l, struct moka_cal
 	start(&w);
 	for (int64_t r = 0; r < rows; r++)
 		memcpy(w.gates + r * g, c->param[2].data, (size_t)g * sizeof(real));
-	moka_gemm(c->pool, c->gemm, false, true, rows, g, v->i, 1, c->bottom[0].data, v->i, c->param[0].data, v->i, 1, w.gates, g);
+	moka_gemm(c->pool, c->gemm, false, true, rows, g, v->i, 1, c->bottom[0].data, v->i, c->param[0].data, v->i, 1,
+		  w.gates, g);
 	for (int64_t t = 0; t < v->t; t++) {
 		struct cell_job j = { &w, c, t, 0 };
 
@@ -249,8 +253,8 @@ static void step_gradients(const struct moka_layer *l, struct moka_call *c, cons
 		if (c->top[0].diff)
 			moka_axpy(w->step, 1, c->top[0].diff + t * w->step, w->dh);
 		moka_parallel(c->pool, cell_gradient_range, &j, w->step, PIECE);
-		moka_gemm(c->pool, c->gemm, false, false, v->n, v->h, 4 * v->h, 1, w->dgates + t * 4 * w->step, 4 * v->h,
-			  c->param[1].data, v->h, 0, w->dh, v->h);
+		moka_gemm(c->pool, c->gemm, false, false, v->n, v->h, 4 * v->h, 1, w->dgates + t * 4 * w->step,
+			  4 * v->h, c->param[1].data, v->h, 0, w->dh, v->h);
 		only_going_on(w, c, t, w->dh, w->dh);
 		only_going_on(w, c, t, w->h + t * w->step, w->h_cont + t * w->step);
 	}
@@ -269,8 +273,8 @@ static enum moka_status lstm_backward(const struct moka_layer *l, struct moka_ca
 		moka_gemm(c->pool, c->gemm, true, false, g, v->i, rows, 1, w.dgates, g, c->bottom[0].data, v->i, 1,
 			  c->param[0].diff, v->i);
 	if (c->param[1].diff)
-		moka_gemm(c->pool, c->gemm, true, false, g, v->h, rows, 1, w.dgates, g, w.h_cont, v->h, 1, c->param[1].diff,
-			  v->h);
+		moka_gemm(c->pool, c->gemm, true, false, g, v->h, rows, 1, w.dgates, g, w.h_cont, v->h, 1,
+			  c->param[1].diff, v->h);
 	for (int64_t r = 0; c->param[2].diff && r < rows; r++)
 		moka_axpy(g, 1, w.dgates + r * g, c->param[2].diff);
 	if (c->bottom[0].diff)

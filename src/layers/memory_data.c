@@ -7,12 +7,14 @@ struct memory_data_param {
 	uint32_t batch_size, channels, height, width;
 };
 
+/* clang-format off */
 static const struct moka_field memory_data_fields[] = {
 	MOKA_F_UINT32(struct memory_data_param, batch_size, 1, 0, "samples in a batch"),
 	MOKA_F_UINT32(struct memory_data_param, channels, 2, 0, "channels of a sample"),
 	MOKA_F_UINT32(struct memory_data_param, height, 3, 0, "height of a sample"),
 	MOKA_F_UINT32(struct memory_data_param, width, 4, 0, "width of a sample"), MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message memory_data_message = { "MemoryDataParameter", memory_data_fields,
 							 sizeof(struct memory_data_param) };
 

@@ -29,7 +29,7 @@ static const struct moka_field merge_fields[] = {
 static const struct moka_message merge_message = { "MergeCropParameter", merge_fields, sizeof(struct merge_param) };
 
 struct merge {
-	int axes; /* spatial */
+	int axes;			 /* spatial */
 	int64_t num, channels[2], inner; /* inner: of the top */
 	int64_t size[MOKA_MAX_AXES], pad[MOKA_MAX_AXES], larger[MOKA_MAX_AXES];
 	int64_t area; /* of b */
@@ -78,7 +78,8 @@ static enum moka_status merge_shape(struct moka_layer *l, struct moka_findings *
 	if (a->n < 2 || a->n != b->n)
 		return mismatch(l, f, "they must have as many axes, and channels");
 	if (differ(a->d[0], b->d[0]) || (p->operation == ADD && differ(a->d[1], b->d[1])))
-		return mismatch(l, f, p->operation == ADD ? "batch and channels must agree to be added" : "the batches differ");
+		return mismatch(
+			l, f, p->operation == ADD ? "batch and channels must agree to be added" : "the batches differ");
 	v->axes = a->n - 2;
 	v->num = a->d[0];
 	v->channels[0] = a->d[1];

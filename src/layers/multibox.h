@@ -16,8 +16,8 @@ struct moka__multibox_param {
 	int loc_loss_type, conf_loss_type, match_type, code_type, mining_type;
 	float loc_weight, overlap_threshold, neg_pos_ratio, neg_overlap;
 	uint32_t num_classes, background_label_id;
-	bool share_location, use_prior_for_matching, use_difficult_gt, encode_variance_in_target, map_object_to_agnostic,
-		ignore_cross_boundary_bbox, bp_inside, use_prior_for_nms;
+	bool share_location, use_prior_for_matching, use_difficult_gt, encode_variance_in_target,
+		map_object_to_agnostic, ignore_cross_boundary_bbox, bp_inside, use_prior_for_nms;
 	const struct moka__nms_param *nms_param;
 	int32_t sample_size;
 };
@@ -61,8 +61,8 @@ enum moka_status moka__multibox_check_objects(const struct moka_layer *l, struct
 void moka__multibox_match(const struct moka__multibox_job *j, int64_t image);
 /* Of a matched prior. */
 double moka__multibox_loc_loss(const struct moka__multibox_job *j, int64_t image, int64_t loc, int64_t prior);
-void moka__multibox_loc_gradient(const struct moka__multibox_job *j, int64_t image, int64_t loc, int64_t prior, real scale,
-				 real *dx);
+void moka__multibox_loc_gradient(const struct moka__multibox_job *j, int64_t image, int64_t loc, int64_t prior,
+				 real scale, real *dx);
 double moka__multibox_softmax_loss(const real *x, int64_t classes, int64_t label);
 double moka__multibox_logistic_loss(real x, bool target);
 

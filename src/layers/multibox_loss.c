@@ -63,7 +63,8 @@ static enum moka_status check_settings(const struct moka_layer *l, struct moka_f
 	const bool softmax = p->conf_loss_type == MOKA__CONF_SOFTMAX;
 
 	if (p->num_classes < 1 || p->num_classes > INT32_MAX)
-		return moka_layer_bad(l, f, "missing-setting", "num_classes", "num_classes must say how many classes are scored");
+		return moka_layer_bad(l, f, "missing-setting", "num_classes",
+				      "num_classes must say how many classes are scored");
 	if (softmax && p->background_label_id >= p->num_classes)
 		return moka_layer_bad(l, f, "bad-setting", "background_label_id",
 				      "background_label_id is %u, and there are %u classes: SOFTMAX needs a background",
@@ -72,17 +73,21 @@ static enum moka_status check_settings(const struct moka_layer *l, struct moka_f
 		return moka_layer_bad(l, f, "bad-setting", "share_location",
 				      "mining goes with share_location: true only; mining_type: NONE goes without");
 	if (p->mining_type == MOKA__MINE_HARD_EXAMPLE && p->sample_size < 1)
-		return moka_layer_bad(l, f, "bad-setting", "sample_size", "sample_size is %d, and must be 1 or more", p->sample_size);
+		return moka_layer_bad(l, f, "bad-setting", "sample_size", "sample_size is %d, and must be 1 or more",
+				      p->sample_size);
 	if (l->sub && moka_has(l->sub, "do_neg_mining") &&
 	    (moka_get_int(l->sub, "do_neg_mining") != 0) != (p->mining_type != MOKA__MINE_NONE))
-		return moka_layer_bad(l, f, "bad-setting", "do_neg_mining", "do_neg_mining contradicts mining_type; leave it out");
+		return moka_layer_bad(l, f, "bad-setting", "do_neg_mining",
+				      "do_neg_mining contradicts mining_type; leave it out");
 	if (p->map_object_to_agnostic && p->num_classes != (p->background_label_id < p->num_classes ? 2u : 1u))
 		return moka_layer_bad(l, f, "bad-setting", "map_object_to_agnostic",
-				      "map_object_to_agnostic leaves background and object, and num_classes is %u", p->num_classes);
+				      "map_object_to_agnostic leaves background and object, and num_classes is %u",
+				      p->num_classes);
 	return moka__nms_check(l, f, p->nms_param);
 }
 
-static enum moka_status check_size(const struct moka_layer *l, struct moka_findings *f, int i, int64_t want, const char *what)
+static enum moka_status check_size(const struct moka_layer *l, struct moka_findings *f, int i, int64_t want,
+				   const char *what)
 {
 	const struct moka_shape *s = &l->bottom[i].shape, *a = &l->bottom[0].shape;
 	const int64_t size = s->n < 1 ? -1 : moka_shape_count_range(s, 1, s->n);
@@ -90,10 +95,12 @@ static enum moka_status check_size(const struct moka_layer *l, struct moka_findi
 
 	if (s->n == 0 || (size >= 0 && want >= 0 && size != want))
 		return moka_layer_bad_bottom(l, f, "shape-mismatch", i, "'%s' is %s, and %s make %lld values an item",
-					     l->bottom[i].name, moka_shape_text(s, text, sizeof(text)), what, (long long)want);
+					     l->bottom[i].name, moka_shape_text(s, text, sizeof(text)), what,
+					     (long long)want);
 	if (s->n > 0 && a->n > 0 && s->d[0] >= 0 && a->d[0] >= 0 && s->d[0] != a->d[0])
-		return moka_layer_bad_bottom(l, f, "shape-mismatch", i, "'%s' has %lld items and '%s' %lld", l->bottom[0].name,
-					     (long long)a->d[0], l->bottom[i].name, (long long)s->d[0]);
+		return moka_layer_bad_bottom(l, f, "shape-mismatch", i, "'%s' has %lld items and '%s' %lld",
+					     l->bottom[0].name, (long long)a->d[0], l->bottom[i].name,
+					     (long long)s->d[0]);
 	return MOKA_OK;
 }
 
@@ -111,17 +118,21 @@ static enum moka_status read_geometry(const struct moka_layer *l, struct moka_fi
 	v->locs = p->share_location ? 1 : v->classes;
 	v->objects = objects < 0 ? -1 : objects / 8;
 	if (d[1] >= 0 && d[1] != 2)
-		return moka_layer_bad_bottom(l, f, "wrong-axes", 2, "'%s' is %s: priors are 1 x 2 x (boxes * 4), as PriorBox makes them",
-					     l->bottom[2].name, moka_shape_text(&l->bottom[2].shape, text, sizeof(text)));
+		return moka_layer_bad_bottom(
+			l, f, "wrong-axes", 2, "'%s' is %s: priors are 1 x 2 x (boxes * 4), as PriorBox makes them",
+			l->bottom[2].name, moka_shape_text(&l->bottom[2].shape, text, sizeof(text)));
 	if (objects >= 0 && objects % 8)
-		return moka_layer_bad_bottom(l, f, "wrong-axes", 3, "'%s' is %s: objects are rows of 8 (image, label, instance, x1, y1, x2, y2, difficult)",
-					     l->bottom[3].name, moka_shape_text(&l->bottom[3].shape, text, sizeof(text)));
+		return moka_layer_bad_bottom(
+			l, f, "wrong-axes", 3,
+			"'%s' is %s: objects are rows of 8 (image, label, instance, x1, y1, x2, y2, difficult)",
+			l->bottom[3].name, moka_shape_text(&l->bottom[3].shape, text, sizeof(text)));
 	snprintf(what, sizeof(what), "%lld priors", (long long)v->priors);
 	MOKA_TRY(check_size(l, f, 0, moka_layer_product(3, (int64_t[]){ v->priors, v->locs, 4 }), what));
 	snprintf(what, sizeof(what), "%lld priors with %lld classes", (long long)v->priors, (long long)v->classes);
 	MOKA_TRY(check_size(l, f, 1, moka_layer_product(2, (int64_t[]){ v->priors, v->classes }), what));
 	if (moka_layer_product(2, (int64_t[]){ v->priors, v->classes }) > INT32_MAX || v->objects > INT32_MAX)
-		return moka_layer_bad(l, f, "too-large", NULL, "%lld priors with %lld classes and %lld objects are too many",
+		return moka_layer_bad(l, f, "too-large", NULL,
+				      "%lld priors with %lld classes and %lld objects are too many",
 				      (long long)v->priors, (long long)v->classes, (long long)v->objects);
 	return MOKA_OK;
 }
@@ -147,7 +158,8 @@ static enum moka_status multibox_shape(struct moka_layer *l, struct moka_finding
 	MOKA_TRY(check_settings(l, f));
 	MOKA_TRY(read_geometry(l, f, v));
 	read_propagate(l, v);
-	l->state_bytes = moka_layer_bytes(moka_layer_product(3, (int64_t[]){ v->num, v->locs, v->priors }), sizeof(int32_t));
+	l->state_bytes =
+		moka_layer_bytes(moka_layer_product(3, (int64_t[]){ v->num, v->locs, v->priors }), sizeof(int32_t));
 	l->scratch_bytes = moka__multibox_scratch(v);
 	return MOKA_OK;
 }
@@ -164,7 +176,8 @@ static int64_t label_of(const struct moka__multibox_job *j, int64_t n, int64_t k
 		const int32_t m = moka__multibox_at(j, n, q)[k];
 
 		if (m >= 0)
-			label = v->p->map_object_to_agnostic ? (int64_t)v->p->background_label_id + 1 : (int64_t)j->object[m * 8 + 1];
+			label = v->p->map_object_to_agnostic ? (int64_t)v->p->background_label_id + 1
+							     : (int64_t)j->object[m * 8 + 1];
 	}
 	return label;
 }
@@ -239,8 +252,12 @@ static real normalizer(const struct moka_layer *l, const struct moka__multibox_j
 
 static struct moka__multibox_job make_job(const struct moka_layer *l, const struct moka_call *c)
 {
-	struct moka__multibox_job j = { .v = l->priv, .loc = c->bottom[0].data, .conf = c->bottom[1].data,
-					.prior = c->bottom[2].data, .object = c->bottom[3].data, .match = c->state };
+	struct moka__multibox_job j = { .v = l->priv,
+					.loc = c->bottom[0].data,
+					.conf = c->bottom[1].data,
+					.prior = c->bottom[2].data,
+					.object = c->bottom[3].data,
+					.match = c->state };
 
 	moka__multibox_lay_out(&j, c->scratch);
 	return j;
@@ -282,7 +299,8 @@ static void loc_gradient(void *arg, int64_t begin, int64_t end)
 
 			moka_set(4, 0, dx);
 			if (moka__multibox_at(&g->j, i / v->priors, q)[i % v->priors] >= 0)
-				moka__multibox_loc_gradient(&g->j, i / v->priors, q, i % v->priors, g->scale * (real)v->p->loc_weight, dx);
+				moka__multibox_loc_gradient(&g->j, i / v->priors, q, i % v->priors,
+							    g->scale * (real)v->p->loc_weight, dx);
 		}
 }
 
@@ -304,9 +322,10 @@ static void conf_gradient(void *arg, int64_t begin, int64_t end)
 		for (int64_t q = 0; q < v->classes; q++)
 			sum += exp(x[q] - most);
 		for (int64_t q = 0; q < v->classes; q++)
-			dx[q] = v->p->conf_loss_type == MOKA__CONF_SOFTMAX ?
-					g->scale * (exp(x[q] - most) / sum - (q == label ? 1 : 0)) :
-					g->scale * (1 / (1 + exp(-x[q])) - (is_target(&g->j, n, k, label, q) ? 1 : 0));
+			dx[q] = v->p->conf_loss_type == MOKA__CONF_SOFTMAX
+					? g->scale * (exp(x[q] - most) / sum - (q == label ? 1 : 0))
+					: g->scale *
+						  (1 / (1 + exp(-x[q])) - (is_target(&g->j, n, k, label, q) ? 1 : 0));
 	}
 }
 

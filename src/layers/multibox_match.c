@@ -14,7 +14,8 @@ size_t moka__multibox_scratch(const struct moka__multibox *v)
 	const int64_t priors = moka_layer_product(2, (int64_t[]){ v->num, v->priors });
 	const int64_t objects = moka_layer_product(2, (int64_t[]){ v->num, v->objects });
 
-	return moka_layer_bytes(v->num, sizeof(struct moka__multibox_part)) + moka_layer_bytes(priors, sizeof(struct moka__box)) +
+	return moka_layer_bytes(v->num, sizeof(struct moka__multibox_part)) +
+	       moka_layer_bytes(priors, sizeof(struct moka__box)) +
 	       moka_layer_bytes(priors, sizeof(struct moka__ranked)) + moka_layer_bytes(priors, sizeof(real)) +
 	       moka_layer_bytes(objects, sizeof(struct moka__ranked));
 }
@@ -39,18 +40,21 @@ enum moka_status moka__multibox_check_objects(const struct moka_layer *l, struct
 
 	for (int64_t i = 0; i < v->objects; i++, o += 8) {
 		if (!moka__whole(o[0], -1, v->num - 1, &image))
-			return moka_call_bad(l, c, MOKA_ERR_DATA, "object %lld of '%s' is of image %g, and the batch has %lld",
-					     (long long)i, name, (double)o[0], (long long)v->num);
+			return moka_call_bad(l, c, MOKA_ERR_DATA,
+					     "object %lld of '%s' is of image %g, and the batch has %lld", (long long)i,
+					     name, (double)o[0], (long long)v->num);
 		if (image < 0)
 			continue;
 		if (!moka__whole(o[1], 0, v->p->map_object_to_agnostic ? INT32_MAX : v->classes - 1, &label))
-			return moka_call_bad(l, c, MOKA_ERR_DATA,
-					     "object %lld of '%s' (image %lld) has the label %g, and labels are 0 to %lld",
-					     (long long)i, name, (long long)image, (double)o[1], (long long)v->classes - 1);
+			return moka_call_bad(
+				l, c, MOKA_ERR_DATA,
+				"object %lld of '%s' (image %lld) has the label %g, and labels are 0 to %lld",
+				(long long)i, name, (long long)image, (double)o[1], (long long)v->classes - 1);
 		if (o[1] == (real)v->p->background_label_id)
-			return moka_call_bad(l, c, MOKA_ERR_DATA,
-					     "object %lld of '%s' (image %lld) has the label %g, which is the background's",
-					     (long long)i, name, (long long)image, (double)o[1]);
+			return moka_call_bad(
+				l, c, MOKA_ERR_DATA,
+				"object %lld of '%s' (image %lld) has the label %g, which is the background's",
+				(long long)i, name, (long long)image, (double)o[1]);
 	}
 	return MOKA_OK;
 }
@@ -80,8 +84,8 @@ static real overlap_of(const struct moka__multibox_job *j, const struct moka__bo
 }
 
 /* The free prior that overlaps object i most: score 0 where none does. */
-static struct moka__ranked best_prior(const struct moka__multibox_job *j, const struct moka__box *box, const int32_t *match,
-				      int64_t i)
+static struct moka__ranked best_prior(const struct moka__multibox_job *j, const struct moka__box *box,
+				      const int32_t *match, int64_t i)
 {
 	struct moka__ranked best = { 0, -1 };
 
@@ -95,8 +99,8 @@ static struct moka__ranked best_prior(const struct moka__multibox_job *j, const 
  * Again and again the pair that overlaps most, each prior and each object once. An object's best prior is remembered, and looked for
  * anew only when another object took it.
  */
-static void match_pairs(const struct moka__multibox_job *j, const struct moka__box *box, struct moka__ranked *best, int32_t *match,
-			int64_t n, int64_t label)
+static void match_pairs(const struct moka__multibox_job *j, const struct moka__box *box, struct moka__ranked *best,
+			int32_t *match, int64_t n, int64_t label)
 {
 	for (int64_t i = 0; i < j->v->objects; i++)
 		best[i] = present(j, i, n, label) ? best_prior(j, box, match, i) : (struct moka__ranked){ 0, -1 };
@@ -126,8 +130,8 @@ static bool crosses_border(struct moka__box b)
 }
 
 /* Matches the boxes to the objects of one label (-1: all). overlap: the largest of each box. */
-static void match_boxes(const struct moka__multibox_job *j, const struct moka__box *box, int64_t n, int64_t label, int32_t *match,
-			real *overlap)
+static void match_boxes(const struct moka__multibox_job *j, const struct moka__box *box, int64_t n, int64_t label,
+			int32_t *match, real *overlap)
 {
 	const struct moka__multibox *v = j->v;
 
@@ -178,7 +182,8 @@ static void share_out(const struct moka__multibox_job *j, int64_t n)
 		const int32_t m = first[k];
 
 		for (int64_t q = 0; q < v->locs; q++)
-			moka__multibox_at(j, n, q)[k] = m >= 0 && (int64_t)j->object[m * 8 + 1] == q ? m : MOKA__UNMATCHED;
+			moka__multibox_at(j, n, q)[k] =
+				m >= 0 && (int64_t)j->object[m * 8 + 1] == q ? m : MOKA__UNMATCHED;
 	}
 }
 
@@ -237,7 +242,8 @@ static int64_t rank_candidates(const struct moka__multibox_job *j, int64_t n, co
 }
 
 /* Drops what overlaps a harder one, and boxes of next to no size. */
-static int64_t thin_out(const struct moka__multibox_job *j, int64_t n, struct moka__box *box, struct moka__ranked *r, int64_t m)
+static int64_t thin_out(const struct moka__multibox_job *j, int64_t n, struct moka__box *box, struct moka__ranked *r,
+			int64_t m)
 {
 	const struct moka__nms_param *nms = j->v->p->nms_param;
 	int64_t sized = 0;
@@ -260,8 +266,9 @@ static void mine(const struct moka__multibox_job *j, int64_t n, int32_t *match, 
 
 	for (int64_t k = 0; k < v->priors; k++)
 		positive += match[k] >= 0;
-	most = v->p->mining_type == MOKA__MINE_HARD_EXAMPLE ? v->p->sample_size :
-							      (int64_t)MOKA_MIN((double)positive * (double)v->p->neg_pos_ratio, 1e9);
+	most = v->p->mining_type == MOKA__MINE_HARD_EXAMPLE
+		       ? v->p->sample_size
+		       : (int64_t)MOKA_MIN((double)positive * (double)v->p->neg_pos_ratio, 1e9);
 	m = MOKA_MIN(thin_out(j, n, j->box + n * v->priors, r, m), most);
 	moka__rank_sort_index(r, MOKA_MAX(m, 0));
 	for (int64_t k = 0, at = 0; k < v->priors; k++) {
@@ -296,7 +303,8 @@ void moka__multibox_match(const struct moka__multibox_job *j, int64_t n)
 	}
 	if (once && v->locs > 1)
 		share_out(j, n);
-	if (v->p->mining_type != MOKA__MINE_NONE && has_objects(j, n)) /* SSD: an image without objects adds nothing then */
+	if (v->p->mining_type != MOKA__MINE_NONE &&
+	    has_objects(j, n)) /* SSD: an image without objects adds nothing then */
 		mine(j, n, moka__multibox_at(j, n, 0), overlap);
 }
 
@@ -306,7 +314,8 @@ void moka__multibox_match(const struct moka__multibox_job *j, int64_t n)
 static void distances(const struct moka__multibox_job *j, int64_t n, int64_t q, int64_t k, real d[4])
 {
 	const struct moka__multibox *v = j->v;
-	const real *object = j->object + (int64_t)moka__multibox_at(j, n, q)[k] * 8 + 3, *variance = j->prior + (v->priors + k) * 4;
+	const real *object = j->object + (int64_t)moka__multibox_at(j, n, q)[k] * 8 + 3,
+		   *variance = j->prior + (v->priors + k) * 4;
 	const real *loc = j->loc + ((n * v->priors + k) * v->locs + q) * 4;
 	const struct moka__box b = v->p->use_prior_for_matching ? box_at(j->prior + k * 4) : predicted(j, n, q, k);
 	const real corner[4] = { b.x1, b.y1, b.x2, b.y2 };
@@ -335,7 +344,8 @@ double moka__multibox_loc_loss(const struct moka__multibox_job *j, int64_t n, in
 	return sum;
 }
 
-void moka__multibox_loc_gradient(const struct moka__multibox_job *j, int64_t n, int64_t q, int64_t k, real scale, real *dx)
+void moka__multibox_loc_gradient(const struct moka__multibox_job *j, int64_t n, int64_t q, int64_t k, real scale,
+				 real *dx)
 {
 	const bool l2 = j->v->p->loc_loss_type == MOKA__LOC_L2;
 	const real *variance = j->prior + (j->v->priors + k) * 4;

@@ -40,7 +40,8 @@ static void statistics_piece(void *arg, int64_t begin, int64_t end)
 	}
 }
 
-void moka__norm_statistics(struct moka_pool *pool, const struct moka__norm *v, const real *x, real *mean, real *variance)
+void moka__norm_statistics(struct moka_pool *pool, const struct moka__norm *v, const real *x, real *mean,
+			   real *variance)
 {
 	struct statistics_job j = { v, x, mean, variance };
 

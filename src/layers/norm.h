@@ -17,7 +17,8 @@ struct moka__norm {
 };
 
 /* Mean and variance (of num * inner values, not one less) of each channel. */
-void moka__norm_statistics(struct moka_pool *pool, const struct moka__norm *v, const real *x, real *mean, real *variance);
+void moka__norm_statistics(struct moka_pool *pool, const struct moka__norm *v, const real *x, real *mean,
+			   real *variance);
 /* inverse[i] = 1 / sqrt(variance[i] + eps); the two may be the same memory. */
 void moka__norm_inverse(int64_t channels, const real *variance, real eps, real *inverse);
 

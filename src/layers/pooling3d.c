@@ -44,11 +44,14 @@ static enum moka_status check_settings(const struct moka_layer *l, struct moka_f
 		return moka_layer_bad(l, f, "bad-setting", "pool", "pool must be MAX or AVE: C3D never had STOCHASTIC");
 	if (!p->kernel_size || !p->kernel_depth)
 		return moka_layer_bad(l, f, "missing-setting", p->kernel_size ? "kernel_depth" : "kernel_size",
-				      "%s must be given, and at least 1", p->kernel_size ? "kernel_depth" : "kernel_size");
+				      "%s must be given, and at least 1",
+				      p->kernel_size ? "kernel_depth" : "kernel_size");
 	if (!p->stride || !p->temporal_stride)
-		return moka_layer_bad(l, f, "bad-setting", p->stride ? "temporal_stride" : "stride", "the stride must be at least 1");
+		return moka_layer_bad(l, f, "bad-setting", p->stride ? "temporal_stride" : "stride",
+				      "the stride must be at least 1");
 	if (p->pad && (p->pool != POOL_AVE || p->pad >= p->kernel_size))
-		return moka_layer_bad(l, f, "bad-setting", "pad", "padding goes with AVE only, and must be smaller than the kernel");
+		return moka_layer_bad(l, f, "bad-setting", "pad",
+				      "padding goes with AVE only, and must be smaller than the kernel");
 	return MOKA_OK;
 }
 
@@ -62,9 +65,10 @@ static enum moka_status pool3d_shape(struct moka_layer *l, struct moka_findings 
 	if (!v)
 		return MOKA_ERR_NOMEM;
 	if (s.n >= 0 && s.n != 5)
-		return moka_layer_bad_bottom(l, f, "wrong-axes", 0,
-					     "pools blobs of 5 axes (num, channels, time, height, width), and '%s' is %s",
-					     l->bottom[0].name, moka_shape_text(&s, text, sizeof(text)));
+		return moka_layer_bad_bottom(
+			l, f, "wrong-axes", 0,
+			"pools blobs of 5 axes (num, channels, time, height, width), and '%s' is %s", l->bottom[0].name,
+			moka_shape_text(&s, text, sizeof(text)));
 	MOKA_TRY(check_settings(l, f));
 	if (s.n < 0)
 		s = moka_shape_make(5, (int64_t)-1, (int64_t)-1, (int64_t)-1, (int64_t)-1, (int64_t)-1);
@@ -75,11 +79,14 @@ static enum moka_status pool3d_shape(struct moka_layer *l, struct moka_findings 
 		v->stride[i] = i ? p->stride : p->temporal_stride;
 		v->pad[i] = i ? p->pad : 0;
 		if (v->in[i] >= 0 && v->in[i] + 2 * v->pad[i] < v->kernel[i])
-			return moka_layer_bad(l, f, "kernel-too-large", i ? "kernel_size" : "kernel_depth",
-					      "the kernel is %lld along axis %d, and '%s' has only %lld there with its padding",
-					      (long long)v->kernel[i], i + 2, l->bottom[0].name,
-					      (long long)(v->in[i] + 2 * v->pad[i]));
-		v->out[i] = v->in[i] < 0 ? -1 : (v->in[i] + 2 * v->pad[i] - v->kernel[i] + v->stride[i] - 1) / v->stride[i] + 1;
+			return moka_layer_bad(
+				l, f, "kernel-too-large", i ? "kernel_size" : "kernel_depth",
+				"the kernel is %lld along axis %d, and '%s' has only %lld there with its padding",
+				(long long)v->kernel[i], i + 2, l->bottom[0].name,
+				(long long)(v->in[i] + 2 * v->pad[i]));
+		v->out[i] = v->in[i] < 0
+				    ? -1
+				    : (v->in[i] + 2 * v->pad[i] - v->kernel[i] + v->stride[i] - 1) / v->stride[i] + 1;
 		s.d[i + 2] = v->out[i];
 	}
 	v->in_count = moka_layer_product(3, v->in);
@@ -118,10 +125,11 @@ struct pool3d_job {
 	int64_t *where;
 };
 
-#define EACH(w, v, at)                                                                     \
-	for (int64_t t_ = (w).from[0]; t_ < (w).to[0]; t_++)                                \
-		for (int64_t y_ = (w).from[1]; y_ < (w).to[1]; y_++)                        \
-			for (int64_t x_ = (w).from[2], at = (t_ * (v)->in[1] + y_) * (v)->in[2] + x_; x_ < (w).to[2]; x_++, at++)
+#define EACH(w, v, at)                                                                                                 \
+	for (int64_t t_ = (w).from[0]; t_ < (w).to[0]; t_++)                                                           \
+		for (int64_t y_ = (w).from[1]; y_ < (w).to[1]; y_++)                                                   \
+			for (int64_t x_ = (w).from[2], at = (t_ * (v)->in[1] + y_) * (v)->in[2] + x_; x_ < (w).to[2];  \
+			     x_++, at++)
 
 static void max_piece(void *arg, int64_t begin, int64_t end)
 {
@@ -134,8 +142,8 @@ static void max_piece(void *arg, int64_t begin, int64_t end)
 		int64_t best = -1;
 
 		EACH(w, v, at)
-			if (best < 0 || x[at] > x[best])
-				best = at;
+		if (best < 0 || x[at] > x[best])
+			best = at;
 		j->out[o] = best < 0 ? 0 : x[best];
 		if (j->where)
 			j->where[o] = best;
@@ -153,7 +161,7 @@ static void average_piece(void *arg, int64_t begin, int64_t end)
 		real sum = 0;
 
 		EACH(w, v, at)
-			sum += x[at];
+		sum += x[at];
 		j->out[o] = w.size ? sum / (real)w.size : 0;
 	}
 }
@@ -161,7 +169,8 @@ static void average_piece(void *arg, int64_t begin, int64_t end)
 static enum moka_status pool3d_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct pool3d_param *p = l->param;
-	struct pool3d_job j = { l->priv, c->bottom[0].data, NULL, c->top[0].data, c->backward_follows ? c->state : NULL };
+	struct pool3d_job j = { l->priv, c->bottom[0].data, NULL, c->top[0].data,
+				c->backward_follows ? c->state : NULL };
 
 	moka_parallel(c->pool, p->pool == POOL_MAX ? max_piece : average_piece, &j, c->top[0].count, 512);
 	return MOKA_OK;
@@ -186,7 +195,7 @@ static void gradient_piece(void *arg, int64_t begin, int64_t end)
 			const struct window w = window_of(v, o % v->out_count);
 
 			EACH(w, v, at)
-				dx[at] += j->dy[o] / (real)w.size;
+			dx[at] += j->dy[o] / (real)w.size;
 		}
 	}
 }
@@ -194,7 +203,8 @@ static void gradient_piece(void *arg, int64_t begin, int64_t end)
 static enum moka_status pool3d_backward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct pool3d_param *p = l->param;
-	struct pool3d_job j = { l->priv, NULL, c->top[0].diff, c->bottom[0].diff, p->pool == POOL_MAX ? c->state : NULL };
+	struct pool3d_job j = { l->priv, NULL, c->top[0].diff, c->bottom[0].diff,
+				p->pool == POOL_MAX ? c->state : NULL };
 
 	if (j.out)
 		moka_parallel(c->pool, gradient_piece, &j, j.v->planes, 1);

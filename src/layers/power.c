@@ -13,11 +13,13 @@ struct power_param {
 	float power, scale, shift;
 };
 
+/* clang-format off */
 static const struct moka_field power_fields[] = {
 	MOKA_F_FLOAT(struct power_param, power, 1, 1, "the exponent"),
 	MOKA_F_FLOAT(struct power_param, scale, 2, 1, "multiplies the input"),
 	MOKA_F_FLOAT(struct power_param, shift, 3, 0, "added to the scaled input"), MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message power_message = { "PowerParameter", power_fields, sizeof(struct power_param) };
 
 static bool power_is_constant(const struct power_param *p)

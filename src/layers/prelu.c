@@ -11,11 +11,13 @@ struct prelu_param {
 	bool channel_shared;
 };
 
+/* clang-format off */
 static const struct moka_field prelu_fields[] = {
 	MOKA_F_MSG(struct prelu_param, filler, 1, &moka_filler_message,
 		   "first values of the slopes; 0.25 where not given"),
 	MOKA_F_BOOL(struct prelu_param, channel_shared, 2, 0, "one slope for all channels"), MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message prelu_message = { "PReLUParameter", prelu_fields, sizeof(struct prelu_param) };
 
 static const struct moka_filler_param quarter = {

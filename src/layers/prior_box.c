@@ -42,8 +42,8 @@ static const struct moka_message prior_box_message = { "PriorBoxParameter", prio
 						       sizeof(struct prior_box_param) };
 
 struct prior_box {
-	int64_t boxes;	/* of a cell */
-	int n_ratio;	/* without 1 */
+	int64_t boxes; /* of a cell */
+	int n_ratio;   /* without 1 */
 	double *ratio;
 	double img_h, img_w, step_h, step_w; /* 0: from the bottoms */
 };
@@ -58,23 +58,26 @@ static enum moka_status read_sizes(const struct moka_layer *l, struct moka_findi
 	const struct prior_box_param *p = l->param;
 
 	if (!p->min_size.n)
-		return moka_layer_bad(l, f, "missing-setting", NULL, "min_size is missing: the side of a box, in pixels");
+		return moka_layer_bad(l, f, "missing-setting", NULL,
+				      "min_size is missing: the side of a box, in pixels");
 	if (p->max_size.n && p->max_size.n != p->min_size.n)
-		return moka_layer_bad(l, f, "bad-setting", "max_size", "there are %zu min_size and %zu max_size: each needs its own",
-				      p->min_size.n, p->max_size.n);
+		return moka_layer_bad(l, f, "bad-setting", "max_size",
+				      "there are %zu min_size and %zu max_size: each needs its own", p->min_size.n,
+				      p->max_size.n);
 	for (size_t i = 0; i < p->min_size.n; i++) {
 		const double low = (double)MOKA_LIST_AT(p->min_size, float, i);
 		const double high = p->max_size.n ? (double)MOKA_LIST_AT(p->max_size, float, i) : low + 1;
 
 		if (!(low > 0 && low < 1e6))
-			return moka_layer_bad(l, f, "bad-setting", "min_size", "min_size is %g: it must be a number of pixels", low);
+			return moka_layer_bad(l, f, "bad-setting", "min_size",
+					      "min_size is %g: it must be a number of pixels", low);
 		if (!(high > low && high < 1e6))
-			return moka_layer_bad(l, f, "bad-setting", "max_size", "max_size %g is not larger than its min_size, %g",
-					      high, low);
+			return moka_layer_bad(l, f, "bad-setting", "max_size",
+					      "max_size %g is not larger than its min_size, %g", high, low);
 	}
 	if (p->variance.n > 1 && p->variance.n != 4)
-		return moka_layer_bad(l, f, "bad-setting", "variance", "there are %zu variances: one for all is needed, or four",
-				      p->variance.n);
+		return moka_layer_bad(l, f, "bad-setting", "variance",
+				      "there are %zu variances: one for all is needed, or four", p->variance.n);
 	for (size_t i = 0; i < p->variance.n; i++)
 		if (!(MOKA_LIST_AT(p->variance, float, i) > 0))
 			return moka_layer_bad(l, f, "bad-setting", "variance", "a variance is %g, and must be above 0",
@@ -104,8 +107,8 @@ static enum moka_status read_ratios(struct moka_layer *l, struct moka_findings *
 		const float ratio = MOKA_LIST_AT(p->aspect_ratio, float, i);
 
 		if (!(ratio > 0 && ratio < 1e6f))
-			return moka_layer_bad(l, f, "bad-setting", "aspect_ratio", "an aspect_ratio is %g, and must be above 0",
-					      (double)ratio);
+			return moka_layer_bad(l, f, "bad-setting", "aspect_ratio",
+					      "an aspect_ratio is %g, and must be above 0", (double)ratio);
 		if (known_ratio(v, (double)ratio))
 			continue;
 		v->ratio[v->n_ratio++] = (double)ratio;
@@ -122,9 +125,11 @@ static enum moka_status read_picture(const struct moka_layer *l, struct moka_fin
 	const bool img = has(l, "img_h") || has(l, "img_w"), step = has(l, "step_h") || has(l, "step_w");
 
 	if (img && has(l, "img_size"))
-		return moka_layer_bad(l, f, "bad-setting", "img_size", "img_size is given besides img_h, img_w; one of them is enough");
+		return moka_layer_bad(l, f, "bad-setting", "img_size",
+				      "img_size is given besides img_h, img_w; one of them is enough");
 	if (step && has(l, "step"))
-		return moka_layer_bad(l, f, "bad-setting", "step", "step is given besides step_h, step_w; one of them is enough");
+		return moka_layer_bad(l, f, "bad-setting", "step",
+				      "step is given besides step_h, step_w; one of them is enough");
 	v->img_h = img ? p->img_h : p->img_size;
 	v->img_w = img ? p->img_w : p->img_size;
 	if ((img || has(l, "img_size")) && !(v->img_h > 0 && v->img_w > 0))
@@ -134,7 +139,8 @@ static enum moka_status read_picture(const struct moka_layer *l, struct moka_fin
 	v->step_w = (double)(step ? p->step_w : p->step);
 	if ((step || has(l, "step")) && !(v->step_h > 0 && v->step_w > 0))
 		return moka_layer_bad(l, f, "bad-setting", step ? has(l, "step_h") ? "step_h" : "step_w" : "step",
-				      "the step is %g down and %g to the right; both must be above 0", v->step_h, v->step_w);
+				      "the step is %g down and %g to the right; both must be above 0", v->step_h,
+				      v->step_w);
 	return MOKA_OK;
 }
 
@@ -149,15 +155,17 @@ static enum moka_status prior_box_shape(struct moka_layer *l, struct moka_findin
 	l->top[0].shape = moka_shape_make(3, (int64_t)1, (int64_t)2, (int64_t)-1);
 	for (int i = 0; i < 2; i++)
 		if (l->bottom[i].shape.n >= 0 && l->bottom[i].shape.n != 4)
-			return moka_layer_bad_bottom(l, f, "wrong-axes", i, "'%s' is %s: 4 axes (num, channels, height, width) are needed",
-						     l->bottom[i].name, moka_shape_text(&l->bottom[i].shape, text, sizeof(text)));
+			return moka_layer_bad_bottom(
+				l, f, "wrong-axes", i, "'%s' is %s: 4 axes (num, channels, height, width) are needed",
+				l->bottom[i].name, moka_shape_text(&l->bottom[i].shape, text, sizeof(text)));
 	MOKA_TRY(read_sizes(l, f));
 	MOKA_TRY(read_ratios(l, f, v));
 	MOKA_TRY(read_picture(l, f, v));
 	moka__legacy_dims(&l->bottom[0].shape, d);
 	if (d[2] == 0 || d[3] == 0)
 		return moka_layer_bad_bottom(l, f, "empty", 0, "'%s' is %s: there is no cell to put a box around",
-					     l->bottom[0].name, moka_shape_text(&l->bottom[0].shape, text, sizeof(text)));
+					     l->bottom[0].name,
+					     moka_shape_text(&l->bottom[0].shape, text, sizeof(text)));
 	l->top[0].shape.d[2] = moka_layer_product(4, (int64_t[]){ d[2], d[3], v->boxes, 4 });
 	return MOKA_OK;
 }
@@ -172,7 +180,8 @@ struct prior_box_job {
 
 static real *put_box(const struct prior_box_job *j, double cx, double cy, double w, double h, real *out)
 {
-	const double b[4] = { (cx - w / 2) / j->img_w, (cy - h / 2) / j->img_h, (cx + w / 2) / j->img_w, (cy + h / 2) / j->img_h };
+	const double b[4] = { (cx - w / 2) / j->img_w, (cy - h / 2) / j->img_h, (cx + w / 2) / j->img_w,
+			      (cy + h / 2) / j->img_h };
 
 	for (int k = 0; k < 4; k++)
 		out[k] = (real)(j->p->clip ? MOKA_MIN(MOKA_MAX(b[k], 0), 1) : b[k]);
@@ -210,14 +219,17 @@ static void prior_box_rows(void *arg, int64_t begin, int64_t end)
 			put_cell(j, ((double)x + (double)j->p->offset) * j->step_w,
 				 ((double)y + (double)j->p->offset) * j->step_h, j->box + at);
 			for (int64_t k = 0; k < n; k++)
-				j->variance[at + k] = !v->n ? (real)0.1 : (real)MOKA_LIST_AT(*v, float, v->n == 1 ? 0 : k % 4);
+				j->variance[at + k] =
+					!v->n ? (real)0.1 : (real)MOKA_LIST_AT(*v, float, v->n == 1 ? 0 : k % 4);
 		}
 }
 
 static enum moka_status prior_box_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct prior_box *v = l->priv;
-	struct prior_box_job j = { .v = v, .p = l->param, .box = c->top[0].data, .variance = c->top[0].data + c->top[0].count / 2 };
+	struct prior_box_job j = {
+		.v = v, .p = l->param, .box = c->top[0].data, .variance = c->top[0].data + c->top[0].count / 2
+	};
 	int64_t map[4], picture[4];
 
 	moka__legacy_dims(c->bottom[0].shape, map);

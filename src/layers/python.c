@@ -9,12 +9,14 @@ struct python_param {
 	bool share_in_parallel;
 };
 
+/* clang-format off */
 static const struct moka_field python_fields[] = {
 	MOKA_F_STRING(struct python_param, module, 1, NULL, "Python module that holds the class"),
 	MOKA_F_STRING(struct python_param, layer, 2, NULL, "name of the class"),
 	MOKA_F_STRING(struct python_param, param_str, 3, "", "handed to the class as self.param_str"),
 	MOKA_F_BOOL(struct python_param, share_in_parallel, 4, 0, "deprecated"), MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message python_message = { "PythonParameter", python_fields, sizeof(struct python_param) };
 
 static enum moka_status python_shape(struct moka_layer *l, struct moka_findings *f)

@@ -7,6 +7,7 @@
 
 #define PIECE 16384
 
+/* clang-format off */
 static const struct moka_field recurrent_fields[] = {
 	MOKA_F_UINT32(struct moka__recurrent_param, num_output, 1, 0, "size of the output and of the hidden state"),
 	MOKA_F_MSG(struct moka__recurrent_param, weight_filler, 2, &moka_filler_message, "first values of the weights"),
@@ -16,6 +17,7 @@ static const struct moka_field recurrent_fields[] = {
 		    "take the first hidden state as bottoms, give the last as tops"),
 	MOKA_F_END
 };
+/* clang-format on */
 const struct moka_message moka__recurrent_message = { "RecurrentParameter", recurrent_fields,
 						      sizeof(struct moka__recurrent_param) };
 

@@ -10,6 +10,7 @@ struct relu_param {
 	float negative_slope;
 };
 
+/* clang-format off */
 static const struct moka_field relu_fields[] = { MOKA_F_FLOAT(struct relu_param, negative_slope, 1, 0,
 							      "slope for negative values; 0 cuts them off"),
 						 MOKA_F_ENGINE(2), MOKA_F_END };
@@ -64,3 +65,4 @@ const struct moka_layer_type moka_layer_relu = {
 	.forward = relu_forward,
 	.backward = relu_backward,
 };
+/* clang-format on */

@@ -6,11 +6,11 @@
  */
 #include "neuron.h"
 
-static const struct moka_field relu6_fields[] = {
-	{ "negative_slope", 1, MOKA_FLOAT, MOKA_OPTIONAL, MOKA_NOWHERE, 0, NULL, NULL, NULL, "read and ignored, as the forks do",
-	  "MobileNet-YOLO" },
-	MOKA_F_ENGINE(2), MOKA_F_END
-};
+static const struct moka_field relu6_fields[] = { { "negative_slope", 1, MOKA_FLOAT, MOKA_OPTIONAL, MOKA_NOWHERE, 0,
+						    NULL, NULL, NULL, "read and ignored, as the forks do",
+						    "MobileNet-YOLO" },
+						  MOKA_F_ENGINE(2),
+						  MOKA_F_END };
 static const struct moka_message relu6_message = { "ReLUParameter", relu6_fields, 0 };
 
 static void relu6_range(void *arg, int64_t begin, int64_t end)

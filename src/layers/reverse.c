@@ -8,7 +8,8 @@ struct reverse_param {
 };
 
 static const struct moka_field reverse_fields[] = {
-	MOKA_F_INT32(struct reverse_param, axis, 1, 0, "the axis that runs backwards; negative counts from the end"), MOKA_F_END
+	MOKA_F_INT32(struct reverse_param, axis, 1, 0, "the axis that runs backwards; negative counts from the end"),
+	MOKA_F_END
 };
 static const struct moka_message reverse_message = { "ReverseParameter", reverse_fields, sizeof(struct reverse_param) };
 

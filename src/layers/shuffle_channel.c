@@ -10,8 +10,9 @@ struct shuffle_param {
 	uint32_t group;
 };
 
-static const struct moka_field shuffle_fields[] = { MOKA_F_UINT32(struct shuffle_param, group, 1, 1, "number of groups"),
-						    MOKA_F_END };
+static const struct moka_field shuffle_fields[] = {
+	MOKA_F_UINT32(struct shuffle_param, group, 1, 1, "number of groups"), MOKA_F_END
+};
 static const struct moka_message shuffle_message = { "ShuffleChannelParameter", shuffle_fields,
 						     sizeof(struct shuffle_param) };
 
@@ -40,7 +41,9 @@ static enum moka_status shuffle_shape(struct moka_layer *l, struct moka_findings
 				      (long long)group, (long long)channels, l->bottom[0].name);
 	if (!moka_shape_known(s))
 		return MOKA_OK;
-	*v = (struct moka__strided){ 4, 0, { s->d[0], channels / group, group, inner },
+	*v = (struct moka__strided){ 4,
+				     0,
+				     { s->d[0], channels / group, group, inner },
 				     { channels * inner, inner, channels / group * inner, 1 } };
 	return MOKA_OK;
 }

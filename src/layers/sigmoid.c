@@ -7,6 +7,7 @@
 
 #include <tgmath.h>
 
+/* clang-format off */
 static const struct moka_field sigmoid_fields[] = { MOKA_F_ENGINE(1), MOKA_F_END };
 static const struct moka_message sigmoid_message = { "SigmoidParameter", sigmoid_fields, 0 };
 
@@ -49,3 +50,4 @@ const struct moka_layer_type moka_layer_sigmoid = {
 	.forward = sigmoid_forward,
 	.backward = sigmoid_backward,
 };
+/* clang-format on */

@@ -20,7 +20,8 @@ static const struct moka_field smooth_l1_fields[] = {
 	MOKA_F_END
 };
 /* clang-format on */
-static const struct moka_message smooth_l1_message = { "SmoothL1LossParameter", smooth_l1_fields, sizeof(struct smooth_l1_param) };
+static const struct moka_message smooth_l1_message = { "SmoothL1LossParameter", smooth_l1_fields,
+						       sizeof(struct smooth_l1_param) };
 
 enum moka_status moka__smooth_l1_shape(struct moka_layer *l, struct moka_findings *f)
 {
@@ -32,9 +33,11 @@ enum moka_status moka__smooth_l1_shape(struct moka_layer *l, struct moka_finding
 		const int64_t other = moka_shape_count(&l->bottom[i].shape);
 
 		if (n >= 0 && other >= 0 && n != other)
-			return moka_layer_bad_bottom(l, f, "shape-mismatch", i, "bottom '%s' is %s and bottom '%s' is %s: they must be of one shape",
-						     l->bottom[0].name, moka_shape_text(&l->bottom[0].shape, text[0], sizeof(text[0])),
-						     l->bottom[i].name, moka_shape_text(&l->bottom[i].shape, text[1], sizeof(text[1])));
+			return moka_layer_bad_bottom(
+				l, f, "shape-mismatch", i,
+				"bottom '%s' is %s and bottom '%s' is %s: they must be of one shape", l->bottom[0].name,
+				moka_shape_text(&l->bottom[0].shape, text[0], sizeof(text[0])), l->bottom[i].name,
+				moka_shape_text(&l->bottom[i].shape, text[1], sizeof(text[1])));
 	}
 	l->scratch_bytes = moka__loss_sum_bytes(n, moka__loss_tile(1));
 	return MOKA_OK;
@@ -76,8 +79,9 @@ void moka__smooth_l1_forward(const struct moka_layer *l, struct moka_call *c, re
 {
 	const struct smooth_job j = { c, l->n_bottom, sigma * sigma, 0, NULL };
 
-	c->top[0].data[0] = (real)(moka__loss_sum(c->pool, smooth_part, &j, c->bottom[0].count, moka__loss_tile(1), c->scratch) /
-				   (double)divisor);
+	c->top[0].data[0] =
+		(real)(moka__loss_sum(c->pool, smooth_part, &j, c->bottom[0].count, moka__loss_tile(1), c->scratch) /
+		       (double)divisor);
 }
 
 static void smooth_gradient(void *arg, int64_t begin, int64_t end)
@@ -113,7 +117,8 @@ static enum moka_status smooth_l1_shape(struct moka_layer *l, struct moka_findin
 	const struct smooth_l1_param *p = l->param;
 
 	if (!(p->sigma > 0))
-		return moka_layer_bad(l, f, "bad-setting", "sigma", "sigma is %g, and must be above 0", (double)p->sigma);
+		return moka_layer_bad(l, f, "bad-setting", "sigma", "sigma is %g, and must be above 0",
+				      (double)p->sigma);
 	return moka__smooth_l1_shape(l, f);
 }
 

@@ -38,7 +38,8 @@ static enum moka_status smooth_ohem_forward(const struct moka_layer *l, struct m
 		double sum = 0;
 
 		for (int64_t k = 0; k < d[1]; k++)
-			sum += (double)moka__smooth_l1_at(c, l->n_bottom, 1, (i / inner * d[1] + k) * inner + i % inner);
+			sum += (double)moka__smooth_l1_at(c, l->n_bottom, 1,
+							  (i / inner * d[1] + k) * inner + i % inner);
 		c->top[1].data[i] = (real)sum;
 	}
 	return MOKA_OK;

@@ -5,12 +5,14 @@
  */
 #include "loss.h"
 
+/* clang-format off */
 static const struct moka_field softmax_fields[] = {
 	MOKA_F_ENGINE(1),
 	MOKA_F_INT32(struct moka__softmax_param, axis, 2, 1,
 		     "the axis along which the values add up to 1; negative counts from the end"),
 	MOKA_F_END
 };
+/* clang-format on */
 const struct moka_message moka__softmax_message = { "SoftmaxParameter", softmax_fields,
 						    sizeof(struct moka__softmax_param) };
 

@@ -67,7 +67,9 @@ static enum moka_status ohem_forward(const struct moka_layer *l, struct moka_cal
 	const struct moka__scores *s = l->priv;
 	const int64_t n = s->outer * s->inner;
 	const struct moka__labels labels = moka__labels_of(l, s);
-	struct ohem_job j = { .s = *s, .label = c->scratch, .prob = c->state, .cost = l->n_top > 2 ? c->top[2].data : NULL };
+	struct ohem_job j = {
+		.s = *s, .label = c->scratch, .prob = c->state, .cost = l->n_top > 2 ? c->top[2].data : NULL
+	};
 	double *parts = (double *)((char *)c->scratch + moka__loss_bytes(n, sizeof(int32_t)));
 	int64_t valid;
 	double sum;
@@ -92,7 +94,9 @@ static void ohem_gradient(void *arg, int64_t begin, int64_t end)
 
 		for (int64_t k = 0; k < inner; k++)
 			j->dx[r * inner + k] =
-				label[k] < 0 ? 0 : j->scale * (j->prob[r * inner + k] - (label[k] == r % j->s.classes ? 1 : 0));
+				label[k] < 0
+					? 0
+					: j->scale * (j->prob[r * inner + k] - (label[k] == r % j->s.classes ? 1 : 0));
 	}
 }
 

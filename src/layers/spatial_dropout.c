@@ -14,7 +14,8 @@ struct spatial_param {
 static const struct moka_field spatial_fields[] = { MOKA_F_FLOAT(struct spatial_param, dropout_ratio, 1, 0.5,
 								 "probability that a channel is zeroed in training"),
 						    MOKA_F_END };
-static const struct moka_message spatial_message = { "SpatialDropoutParameter", spatial_fields, sizeof(struct spatial_param) };
+static const struct moka_message spatial_message = { "SpatialDropoutParameter", spatial_fields,
+						     sizeof(struct spatial_param) };
 
 struct spatial {
 	double ratio;
@@ -32,9 +33,11 @@ static enum moka_status spatial_shape(struct moka_layer *l, struct moka_findings
 		return MOKA_ERR_NOMEM;
 	v->ratio = other ? moka_get_float(other, "dropout_ratio") : (double)p->dropout_ratio;
 	if (!(v->ratio >= 0 && v->ratio <= 1))
-		return moka_layer_bad(l, f, "bad-setting", "dropout_ratio", "dropout_ratio %g is not a probability (0 to 1)", v->ratio);
+		return moka_layer_bad(l, f, "bad-setting", "dropout_ratio",
+				      "dropout_ratio %g is not a probability (0 to 1)", v->ratio);
 	if (s->n >= 0 && s->n < 2)
-		return moka_layer_bad_bottom(l, f, "wrong-axes", 0, "'%s' has no channels: it has %d axes, 2 or more are needed",
+		return moka_layer_bad_bottom(l, f, "wrong-axes", 0,
+					     "'%s' has no channels: it has %d axes, 2 or more are needed",
 					     l->bottom[0].name, s->n);
 	v->planes = s->n < 0 ? -1 : moka_layer_product(2, s->d);
 	v->inner = s->n < 0 ? -1 : moka_shape_count_range(s, 2, s->n);

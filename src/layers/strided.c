@@ -58,7 +58,8 @@ static void run(struct moka_pool *pool, const struct strided_job *j)
 	if (v->n == 0)
 		j->dst[0] = j->src[0];
 	else if (count)
-		moka_parallel(pool, strided_piece, &job, count / v->size[v->n - 1], MOKA_MAX(16384 / v->size[v->n - 1], 1));
+		moka_parallel(pool, strided_piece, &job, count / v->size[v->n - 1],
+			      MOKA_MAX(16384 / v->size[v->n - 1], 1));
 }
 
 void moka__strided_copy(struct moka_pool *pool, const struct moka__strided *v, const real *src, real *dst)

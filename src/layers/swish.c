@@ -11,9 +11,11 @@ struct swish_param {
 	float beta;
 };
 
+/* clang-format off */
 static const struct moka_field swish_fields[] = {
 	MOKA_F_FLOAT(struct swish_param, beta, 1, 1, "multiplies the input of the sigmoid"), MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message swish_message = { "SwishParameter", swish_fields, sizeof(struct swish_param) };
 
 static enum moka_status swish_shape(struct moka_layer *l, struct moka_findings *f)

@@ -7,6 +7,7 @@
 
 #include <tgmath.h>
 
+/* clang-format off */
 static const struct moka_field tanh_fields[] = { MOKA_F_ENGINE(1), MOKA_F_END };
 static const struct moka_message tanh_message = { "TanHParameter", tanh_fields, 0 };
 
@@ -48,3 +49,4 @@ const struct moka_layer_type moka_layer_tanh = {
 	.forward = tanh_forward,
 	.backward = tanh_backward,
 };
+/* clang-format on */

@@ -7,9 +7,11 @@ struct threshold_param {
 	float threshold;
 };
 
+/* clang-format off */
 static const struct moka_field threshold_fields[] = {
 	MOKA_F_FLOAT(struct threshold_param, threshold, 1, 0, "values above it become 1, the others 0"), MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message threshold_message = { "ThresholdParameter", threshold_fields,
 						       sizeof(struct threshold_param) };
 

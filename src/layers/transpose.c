@@ -10,7 +10,8 @@ struct transpose_param {
 };
 
 static const struct moka_field transpose_fields[] = {
-	MOKA_F_REP(struct transpose_param, dim, 1, MOKA_INT32, "the bottom's axes, all of them, in the order of the top's"),
+	MOKA_F_REP(struct transpose_param, dim, 1, MOKA_INT32,
+		   "the bottom's axes, all of them, in the order of the top's"),
 	MOKA_F_END
 };
 static const struct moka_message transpose_message = { "TransposeParameter", transpose_fields,
@@ -22,10 +23,11 @@ static enum moka_status check_dims(const struct moka_layer *l, struct moka_findi
 	bool used[MOKA_MAX_AXES] = { false };
 
 	if (!p->dim.n)
-		return moka_layer_bad(l, f, "missing-setting", NULL, "transpose_param { dim: ... } is missing: it says the new order");
+		return moka_layer_bad(l, f, "missing-setting", NULL,
+				      "transpose_param { dim: ... } is missing: it says the new order");
 	if (p->dim.n > MOKA_MAX_AXES || (n >= 0 && p->dim.n != (size_t)n))
-		return moka_layer_bad(l, f, "bad-axis", "dim", "%zu axes are named, and '%s' has %d", p->dim.n, l->bottom[0].name,
-				      n < 0 ? MOKA_MAX_AXES : n);
+		return moka_layer_bad(l, f, "bad-axis", "dim", "%zu axes are named, and '%s' has %d", p->dim.n,
+				      l->bottom[0].name, n < 0 ? MOKA_MAX_AXES : n);
 	for (size_t i = 0; i < p->dim.n; i++) {
 		const int32_t axis = MOKA_LIST_AT(p->dim, int32_t, i);
 

@@ -22,7 +22,8 @@ static const struct moka_field triplet_fields[] = {
 	MOKA_F_END
 };
 /* clang-format on */
-static const struct moka_message triplet_message = { "TripletLossParameter", triplet_fields, sizeof(struct triplet_param) };
+static const struct moka_message triplet_message = { "TripletLossParameter", triplet_fields,
+						     sizeof(struct triplet_param) };
 
 struct triplet {
 	int64_t n, k;
@@ -30,7 +31,8 @@ struct triplet {
 
 static bool is_plain(const struct moka_layer *l)
 {
-	return l->n_bottom == 3 || (l->n_bottom == 4 && moka_shape_count(&l->bottom[3].shape) == l->bottom[0].shape.d[0]);
+	return l->n_bottom == 3 ||
+	       (l->n_bottom == 4 && moka_shape_count(&l->bottom[3].shape) == l->bottom[0].shape.d[0]);
 }
 
 static enum moka_status triplet_shape(struct moka_layer *l, struct moka_findings *f)
@@ -45,16 +47,16 @@ static enum moka_status triplet_shape(struct moka_layer *l, struct moka_findings
 		l->top[i].shape = moka_shape_make(0);
 	*v = (struct triplet){ a->n < 1 ? -1 : a->d[0], a->n < 1 ? -1 : moka_shape_count_range(a, 1, a->n) };
 	if (a->n == 0)
-		return moka_layer_bad_bottom(l, f, "shape-mismatch", 0, "bottom '%s' is a single number, a loss wants a batch",
-					     l->bottom[0].name);
+		return moka_layer_bad_bottom(l, f, "shape-mismatch", 0,
+					     "bottom '%s' is a single number, a loss wants a batch", l->bottom[0].name);
 	for (int i = 1; i < 3 && is_plain(l); i++) {
 		const int64_t have = moka_shape_count(&l->bottom[i].shape), want = moka_shape_count(a);
 
 		if (have >= 0 && want >= 0 && have != want)
-			return moka_layer_bad_bottom(l, f, "shape-mismatch", i, "'%s' is %s and '%s' is %s: the three must be alike",
-						     l->bottom[0].name, moka_shape_text(a, text[0], sizeof(text[0])),
-						     l->bottom[i].name,
-						     moka_shape_text(&l->bottom[i].shape, text[1], sizeof(text[1])));
+			return moka_layer_bad_bottom(
+				l, f, "shape-mismatch", i, "'%s' is %s and '%s' is %s: the three must be alike",
+				l->bottom[0].name, moka_shape_text(a, text[0], sizeof(text[0])), l->bottom[i].name,
+				moka_shape_text(&l->bottom[i].shape, text[1], sizeof(text[1])));
 	}
 	l->state_bytes = moka_layer_bytes(v->n, sizeof(real)); /* what each triplet costs */
 	return MOKA_OK;
@@ -88,11 +90,16 @@ static enum moka_status triplet_forward(const struct moka_layer *l, struct moka_
 	double sum = 0;
 
 	if (!is_plain(l))
-		return moka_call_bad(l, c, MOKA_ERR_MODEL,
-				     "with %d bottoms this is some other fork's loss, which can't be run; anchor, positive and negative can",
-				     l->n_bottom);
-	struct triplet_job j = { .v = v, .a = c->bottom[0].data, .p = c->bottom[1].data, .n = c->bottom[2].data,
-				 .cost = c->state, .margin = (real)p->margin };
+		return moka_call_bad(
+			l, c, MOKA_ERR_MODEL,
+			"with %d bottoms this is some other fork's loss, which can't be run; anchor, positive and negative can",
+			l->n_bottom);
+	struct triplet_job j = { .v = v,
+				 .a = c->bottom[0].data,
+				 .p = c->bottom[1].data,
+				 .n = c->bottom[2].data,
+				 .cost = c->state,
+				 .margin = (real)p->margin };
 	moka_parallel(c->pool, cost_piece, &j, v->n, moka__loss_tile(v->k));
 	for (int64_t i = 0; i < v->n; i++)
 		sum += (double)j.cost[i];
@@ -116,7 +123,9 @@ static void gradient_piece(void *arg, int64_t begin, int64_t end)
 static enum moka_status triplet_backward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct triplet *v = l->priv;
-	struct triplet_job j = { .v = v, .a = c->bottom[0].data, .p = c->bottom[1].data, .n = c->bottom[2].data, .cost = c->state };
+	struct triplet_job j = {
+		.v = v, .a = c->bottom[0].data, .p = c->bottom[1].data, .n = c->bottom[2].data, .cost = c->state
+	};
 
 	j.scale = moka__loss_weight(c) / (real)MOKA_MAX(v->n, 1);
 	for (j.which = 0; j.which < 3; j.which++) {

@@ -29,7 +29,8 @@ static const struct moka_field upsample_fields[] = {
 };
 /* clang-format on */
 #undef P
-static const struct moka_message upsample_message = { "UpsampleParameter", upsample_fields, sizeof(struct upsample_param) };
+static const struct moka_message upsample_message = { "UpsampleParameter", upsample_fields,
+						      sizeof(struct upsample_param) };
 
 struct upsample {
 	int64_t planes, h, w, oh, ow;
@@ -46,13 +47,15 @@ static enum moka_status check_masked(const struct moka_layer *l, struct moka_fin
 	const struct upsample_param *p = l->param;
 
 	if (has(l, "scale") && (has(l, "scale_h") || has(l, "scale_w")))
-		return moka_layer_bad(l, f, "bad-setting", "scale", "scale is given, and scale_h, scale_w too; one of them is enough");
+		return moka_layer_bad(l, f, "bad-setting", "scale",
+				      "scale is given, and scale_h, scale_w too; one of them is enough");
 	if (has(l, "scale_h") != has(l, "scale_w"))
 		return moka_layer_bad(l, f, "bad-setting", has(l, "scale_h") ? "scale_h" : "scale_w",
 				      "scale_h and scale_w go together");
 	if (v->sh < 2 || v->sw < 2)
 		return moka_layer_bad(l, f, "bad-setting", has(l, "scale_h") ? "scale_h" : "scale",
-				      "the scale must be at least 2, and is %lld x %lld", (long long)v->sh, (long long)v->sw);
+				      "the scale must be at least 2, and is %lld x %lld", (long long)v->sh,
+				      (long long)v->sw);
 	if ((p->pad_out_h && v->sh != 2) || (p->pad_out_w && v->sw != 2))
 		return moka_layer_bad(l, f, "bad-setting", p->pad_out_h ? "pad_out_h" : "pad_out_w",
 				      "pad_out_h and pad_out_w go with a scale of 2 only");
@@ -80,8 +83,8 @@ static enum moka_status set_size(const struct moka_layer *l, struct moka_finding
 		v->ow = p->upsample_w;
 		if (v->oh < 2 || v->ow < 2)
 			return moka_layer_bad(l, f, "bad-setting", v->oh < 2 ? "upsample_h" : "upsample_w",
-					      "the output must be larger than 1 x 1, and is %lld x %lld", (long long)v->oh,
-					      (long long)v->ow);
+					      "the output must be larger than 1 x 1, and is %lld x %lld",
+					      (long long)v->oh, (long long)v->ow);
 		return MOKA_OK;
 	}
 	if (l->n_bottom > 1)
@@ -104,7 +107,8 @@ static enum moka_status upsample_shape(struct moka_layer *l, struct moka_finding
 	for (int i = 0; i < l->n_bottom; i++)
 		if (l->bottom[i].shape.n >= 0 && l->bottom[i].shape.n != 4)
 			return moka_layer_bad_bottom(
-				l, f, "wrong-axes", i, "enlarges blobs of 4 axes (num, channels, height, width), and '%s' is %s",
+				l, f, "wrong-axes", i,
+				"enlarges blobs of 4 axes (num, channels, height, width), and '%s' is %s",
 				l->bottom[i].name, moka_shape_text(&l->bottom[i].shape, text, sizeof(text)));
 	if (s.n < 0)
 		s = l->n_bottom > 1 && l->bottom[1].shape.n == 4
@@ -131,8 +135,10 @@ static enum moka_status check_mask(const struct moka_layer *l, struct moka_call 
 				l->bottom[1].name, (double)mask[i], (long long)(i / (v->h * v->w)), (long long)v->oh,
 				(long long)v->ow);
 
-			moka_fail_hint(c->err, "the mask must be the second top of the Pooling that is undone, and scale (or upsample_h, "
-					       "upsample_w) must lead back to its input's size");
+			moka_fail_hint(
+				c->err,
+				"the mask must be the second top of the Pooling that is undone, and scale (or upsample_h, "
+				"upsample_w) must lead back to its input's size");
 			return s;
 		}
 	return MOKA_OK;
@@ -198,7 +204,8 @@ static void repeated_gradient_piece(void *arg, int64_t begin, int64_t end)
 		moka_set(v->h * v->w, 0, j->dst + p * v->h * v->w);
 		for (int64_t y = 0; y < v->oh; y++)
 			for (int64_t x = 0; x < v->ow; x++)
-				j->dst[(p * v->h + y / v->sh) * v->w + x / v->sw] += j->src[(p * v->oh + y) * v->ow + x];
+				j->dst[(p * v->h + y / v->sh) * v->w + x / v->sw] +=
+					j->src[(p * v->oh + y) * v->ow + x];
 	}
 }
 

@@ -18,7 +18,8 @@ static const struct moka_field warp_ctc_fields[] = {
 	MOKA_F_END
 };
 /* clang-format on */
-static const struct moka_message warp_ctc_message = { "CTCLossParameter", warp_ctc_fields, sizeof(struct warp_ctc_param) };
+static const struct moka_message warp_ctc_message = { "CTCLossParameter", warp_ctc_fields,
+						      sizeof(struct warp_ctc_param) };
 
 static enum moka_status warp_ctc_shape(struct moka_layer *l, struct moka_findings *f)
 {
@@ -27,7 +28,9 @@ static enum moka_status warp_ctc_shape(struct moka_layer *l, struct moka_finding
 
 	if (!v)
 		return MOKA_ERR_NOMEM;
-	*v = (struct moka__ctc){ .steps = -1, .blank = p->blank_index, .shift = l->n_bottom == 3 && p->blank_index == 0 };
+	*v = (struct moka__ctc){ .steps = -1,
+				 .blank = p->blank_index,
+				 .shift = l->n_bottom == 3 && p->blank_index == 0 };
 	return moka__ctc_shape(l, f, v);
 }
 

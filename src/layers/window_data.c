@@ -11,6 +11,7 @@ struct window_data_param {
 	bool mirror, cache_images;
 };
 
+/* clang-format off */
 static const struct moka_field window_data_fields[] = {
 	MOKA_F_STRING(struct window_data_param, source, 1, NULL, "the window file"),
 	MOKA_F_FLOAT(struct window_data_param, scale, 2, 1, "deprecated: transform_param's"),
@@ -27,6 +28,7 @@ static const struct moka_field window_data_fields[] = {
 	MOKA_F_STRING(struct window_data_param, root_folder, 13, "", "put before each path of the window file"),
 	MOKA_F_END
 };
+/* clang-format on */
 static const struct moka_message window_data_message = { "WindowDataParameter", window_data_fields,
 							 sizeof(struct window_data_param) };
 

@@ -500,7 +500,8 @@ static void complain_unknown(struct moka__text_parser *p, const struct level *l,
 }
 
 /* A fork's field in a message of BVLC Caffe: Moka follows it, BVLC's own parser stops at it. A fork's own message is no surprise. */
-static void mention_fork(struct moka__text_parser *p, const struct level *l, const struct moka_field *field, struct moka_loc loc)
+static void mention_fork(struct moka__text_parser *p, const struct level *l, const struct moka_field *field,
+			 struct moka_loc loc)
 {
 	bool bvlc_message = false;
 
@@ -508,8 +509,8 @@ static void mention_fork(struct moka__text_parser *p, const struct level *l, con
 		bvlc_message |= !f->fork;
 	if (field->fork && bvlc_message && l->m->type != &moka_layer_message)
 		moka__text_tally(p, MOKA_WARNING, "unknown-field", loc, "Moka follows it",
-				 "%s has no field '%s' in BVLC Caffe; it is known from %s", moka__message_text(l->m->type),
-				 field->name, field->fork);
+				 "%s has no field '%s' in BVLC Caffe; it is known from %s",
+				 moka__message_text(l->m->type), field->name, field->fork);
 }
 
 /* A value follows, or may: ':' or what can stand without one. */

@@ -115,7 +115,7 @@ static enum moka_status take_node(struct reader *r, const struct frame *at, cons
 				  enum moka_node_kind kind, struct moka_node **out, struct seen **seen)
 {
 	struct seen *s = moka__is_repeated(field) ? NULL : find_seen(*at->seen, field->number);
-	enum moka_status st;
+	enum moka_status st = MOKA_ERR_NOMEM;
 
 	*out = s ? s->node : add_node(r, at->m, field, kind, &st);
 	if (!*out)

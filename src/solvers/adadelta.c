@@ -22,6 +22,8 @@ static void adadelta_update(const struct moka_update *u)
 }
 
 const struct moka_solver_rule moka_rule_adadelta = {
-	.name = "AdaDelta", .doc = "steps in the units of the weights, from the ratio of past steps to past gradients",
-	.n_history = 2, .update = adadelta_update,
+	.name = "AdaDelta",
+	.doc = "steps in the units of the weights, from the ratio of past steps to past gradients",
+	.n_history = 2,
+	.update = adadelta_update,
 };

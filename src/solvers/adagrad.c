@@ -17,6 +17,8 @@ static void adagrad_update(const struct moka_update *u)
 }
 
 const struct moka_solver_rule moka_rule_adagrad = {
-	.name = "AdaGrad", .doc = "a rate for every weight, shrinking with its squared gradients", .n_history = 1,
+	.name = "AdaGrad",
+	.doc = "a rate for every weight, shrinking with its squared gradients",
+	.n_history = 1,
 	.update = adagrad_update,
 };

@@ -21,6 +21,8 @@ static void adam_update(const struct moka_update *u)
 }
 
 const struct moka_solver_rule moka_rule_adam = {
-	.name = "Adam", .doc = "momentum and a rate for every weight, both corrected for their start", .n_history = 2,
+	.name = "Adam",
+	.doc = "momentum and a rate for every weight, both corrected for their start",
+	.n_history = 2,
 	.update = adam_update,
 };

@@ -18,5 +18,8 @@ static void nesterov_update(const struct moka_update *u)
 }
 
 const struct moka_solver_rule moka_rule_nesterov = {
-	.name = "Nesterov", .doc = "accelerated gradient: looks one step ahead", .n_history = 1, .update = nesterov_update,
+	.name = "Nesterov",
+	.doc = "accelerated gradient: looks one step ahead",
+	.n_history = 1,
+	.update = nesterov_update,
 };

@@ -17,6 +17,8 @@ static void rmsprop_update(const struct moka_update *u)
 }
 
 const struct moka_solver_rule moka_rule_rmsprop = {
-	.name = "RMSProp", .doc = "divides by a running root mean square of the gradient", .n_history = 1,
+	.name = "RMSProp",
+	.doc = "divides by a running root mean square of the gradient",
+	.n_history = 1,
 	.update = rmsprop_update,
 };

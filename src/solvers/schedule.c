@@ -68,7 +68,7 @@ static const struct {
 	const char *name;
 	double (*rate)(const struct schedule *s, int64_t iter);
 } policies[] = {
-	{ "fixed", rate_fixed },         { "step", rate_step }, { "exp", rate_exp },         { "inv", rate_inv },
+	{ "fixed", rate_fixed },	 { "step", rate_step }, { "exp", rate_exp },	     { "inv", rate_inv },
 	{ "multistep", rate_multistep }, { "poly", rate_poly }, { "sigmoid", rate_sigmoid },
 };
 

@@ -15,5 +15,8 @@ static void sgd_update(const struct moka_update *u)
 }
 
 const struct moka_solver_rule moka_rule_sgd = {
-	.name = "SGD", .doc = "stochastic gradient descent with momentum", .n_history = 1, .update = sgd_update,
+	.name = "SGD",
+	.doc = "stochastic gradient descent with momentum",
+	.n_history = 1,
+	.update = sgd_update,
 };

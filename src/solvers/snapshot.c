@@ -66,14 +66,14 @@ void moka__solver_check_snapshots(struct moka_solver *s, struct moka_findings *f
 	if (!folder || !writes_snapshots(s))
 		return;
 	if (stat(folder, &st) || !S_ISDIR(st.st_mode)) {
-		moka_find(f, MOKA_ERROR, "snapshot-folder", loc, "snapshots would go to '%s_iter_N.caffemodel', but there is no folder '%s'",
-			  prefix, folder);
+		moka_find(f, MOKA_ERROR, "snapshot-folder", loc,
+			  "snapshots would go to '%s_iter_N.caffemodel', but there is no folder '%s'", prefix, folder);
 		moka_find_hint(f, "mkdir -p '%s', or change snapshot_prefix", folder);
 		return;
 	}
 	if (access(folder, W_OK)) {
-		moka_find(f, MOKA_ERROR, "snapshot-folder", loc, "snapshots would go to the folder '%s', which can't be written: %s",
-			  folder, strerror(errno));
+		moka_find(f, MOKA_ERROR, "snapshot-folder", loc,
+			  "snapshots would go to the folder '%s', which can't be written: %s", folder, strerror(errno));
 		moka_find_hint(f, "change snapshot_prefix, or the folder's permissions");
 		return;
 	}
@@ -81,8 +81,9 @@ void moka__solver_check_snapshots(struct moka_solver *s, struct moka_findings *f
 		return;
 	int64_t room = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize, need = snapshot_bytes(s);
 	if (room < need) {
-		moka_find(f, MOKA_ERROR, "snapshot-room", loc, "a snapshot takes %" PRId64 " MB, but '%s' has %" PRId64 " MB free",
-			  need >> 20, folder, room >> 20);
+		moka_find(f, MOKA_ERROR, "snapshot-room", loc,
+			  "a snapshot takes %" PRId64 " MB, but '%s' has %" PRId64 " MB free", need >> 20, folder,
+			  room >> 20);
 		moka_find_hint(f, "free some space, or let snapshot_prefix name another disk");
 	}
 }
@@ -169,7 +170,8 @@ static int64_t current_step(const struct moka_solver *s)
 	return k;
 }
 
-static enum moka_status write_state(struct moka_solver *s, const char *path, const char *weights, struct moka_error *err)
+static enum moka_status write_state(struct moka_solver *s, const char *path, const char *weights,
+				    struct moka_error *err)
 {
 	const struct moka_schema *sch = &moka_layer_schema;
 	struct moka_arena a;
@@ -182,7 +184,8 @@ static enum moka_status write_state(struct moka_solver *s, const char *path, con
 	for (int h = 0; ok && h < s->rule->n_history; h++)
 		for (int i = 0; ok && i < s->n_slots; i++)
 			ok = add_history(s, &a, state, i, h);
-	enum moka_status st = ok ? write_tree(state, path, err) : moka_fail(err, MOKA_ERR_NOMEM, "no memory to write '%s'", path);
+	enum moka_status st =
+		ok ? write_tree(state, path, err) : moka_fail(err, MOKA_ERR_NOMEM, "no memory to write '%s'", path);
 	moka_arena_release(&a);
 	return st;
 }
@@ -206,8 +209,8 @@ enum moka_status moka__solver_snapshot(struct moka_solver *s, struct moka_error 
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
-static enum moka_status bad_state(struct moka_findings *f, const struct moka_text *text, const char *code, const char *hint,
-				  const char *message)
+static enum moka_status bad_state(struct moka_findings *f, const struct moka_text *text, const char *code,
+				  const char *hint, const char *message)
 {
 	moka_find(f, MOKA_ERROR, code, (struct moka_loc){ text, 0, 0 }, "%s", message);
 	if (hint)
@@ -216,8 +219,8 @@ static enum moka_status bad_state(struct moka_findings *f, const struct moka_tex
 }
 
 /* The weights that the state names: where it says, else beside the state file (a folder that was moved). */
-static enum moka_status restore_weights(struct moka_solver *s, const struct moka_msg *state, const struct moka_text *text,
-					struct moka_findings *f)
+static enum moka_status restore_weights(struct moka_solver *s, const struct moka_msg *state,
+					const struct moka_text *text, struct moka_findings *f)
 {
 	const char *named = moka_get_string(state, "learned_net", "");
 	const char *slash = strrchr(named, '/');
@@ -231,7 +234,8 @@ static enum moka_status restore_weights(struct moka_solver *s, const struct moka
 		path = moka_path_resolve(&s->arena, slash + 1, text->path);
 	if (moka_weights_open(&w, path, &moka_layer_schema, &err)) {
 		bad_state(f, text, "snapshot-weights", "put the .caffemodel back, or beside the .solverstate",
-			  moka_arena_printf(&s->arena, "the snapshot's weights '%s' can't be read: %s", named, err.message));
+			  moka_arena_printf(&s->arena, "the snapshot's weights '%s' can't be read: %s", named,
+					    err.message));
 		return err.status;
 	}
 	enum moka_status st = moka_net_load(s->net, w, true, f);
@@ -239,16 +243,17 @@ static enum moka_status restore_weights(struct moka_solver *s, const struct moka
 	return st;
 }
 
-static enum moka_status restore_history(struct moka_solver *s, const struct moka_msg *state, const struct moka_text *text,
-					struct moka_findings *f)
+static enum moka_status restore_history(struct moka_solver *s, const struct moka_msg *state,
+					const struct moka_text *text, struct moka_findings *f)
 {
 	int have = moka_count(state, "history"), want = s->n_slots * s->rule->n_history, k = 0;
 	struct moka_error err;
 
 	if (have != want)
-		return bad_state(f, text, "snapshot-history", "go on with the solver (type and net) that wrote the snapshot",
-				 moka_arena_printf(&s->arena, "the snapshot holds %d histories, but %s on this net keeps %d", have,
-						   s->rule->name, want));
+		return bad_state(
+			f, text, "snapshot-history", "go on with the solver (type and net) that wrote the snapshot",
+			moka_arena_printf(&s->arena, "the snapshot holds %d histories, but %s on this net keeps %d",
+					  have, s->rule->name, want));
 	for (const struct moka_node *n = NULL; (n = moka_next(state, "history", n)); k++) {
 		const struct moka_slot *slot = &s->slots[k % s->n_slots];
 		struct moka_blob_view v;
@@ -257,8 +262,10 @@ static enum moka_status restore_history(struct moka_solver *s, const struct moka
 			return bad_state(f, text, "snapshot-history", NULL, err.message);
 		if (v.count != slot->count)
 			return bad_state(f, text, "snapshot-history", "go on with the net that wrote the snapshot",
-					 moka_arena_printf(&s->arena, "history %d holds %" PRId64 " values, parameter '%s' has %" PRId64, k,
-							   v.count, s->net->params[slot->param].name, slot->count));
+					 moka_arena_printf(&s->arena,
+							   "history %d holds %" PRId64
+							   " values, parameter '%s' has %" PRId64,
+							   k, v.count, s->net->params[slot->param].name, slot->count));
 		moka_blob_view_read(&v, 0, v.count, slot->history[k / s->n_slots]);
 	}
 	return MOKA_OK;
@@ -273,11 +280,15 @@ static enum moka_status restore_from(struct moka_solver *s, const struct moka_fi
 
 	if (guess != MOKA_GUESS_SOLVERSTATE)
 		return bad_state(f, text, "not-a-solverstate",
-				 guess == MOKA_GUESS_CAFFEMODEL ? "start from weights with --weights; --snapshot takes the .solverstate" :
-								  "--snapshot takes a .solverstate",
-				 moka_arena_printf(&s->arena, "a .solverstate is expected here, this is %s", moka_guess_text(guess)));
-	if (moka_wire_parse(&s->arena, file->data, file->size, text, &moka_solver_state_message, &moka_layer_schema, &err, &state))
-		return bad_state(f, text, "snapshot-damaged", "the file is cut short or damaged; take an earlier snapshot", err.message);
+				 guess == MOKA_GUESS_CAFFEMODEL
+					 ? "start from weights with --weights; --snapshot takes the .solverstate"
+					 : "--snapshot takes a .solverstate",
+				 moka_arena_printf(&s->arena, "a .solverstate is expected here, this is %s",
+						   moka_guess_text(guess)));
+	if (moka_wire_parse(&s->arena, file->data, file->size, text, &moka_solver_state_message, &moka_layer_schema,
+			    &err, &state))
+		return bad_state(f, text, "snapshot-damaged",
+				 "the file is cut short or damaged; take an earlier snapshot", err.message);
 	s->iter = moka_get_int(state, "iter");
 	if (s->iter < 0)
 		return bad_state(f, text, "snapshot-damaged", NULL, "the snapshot's iteration is negative");

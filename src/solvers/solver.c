@@ -53,9 +53,12 @@ static void check_policy(struct moka_solver *s, struct moka_findings *f)
 		moka_find_hint(f, "add lr_policy: \"fixed\" to keep base_lr as it is");
 	} else if (!moka_solver_policy_known(policy, &near)) {
 		moka_find(f, MOKA_ERROR, "unknown-lr-policy", at(s, "lr_policy"), "there is no lr_policy '%s'", policy);
-		moka_find_hint(f, near ? "did you mean '%s'?" : "fixed, step, exp, inv, multistep, poly and sigmoid are known", near);
+		moka_find_hint(
+			f, near ? "did you mean '%s'?" : "fixed, step, exp, inv, multistep, poly and sigmoid are known",
+			near);
 	} else if (!strcmp(policy, "step") && moka_get_int(s->root, "stepsize") <= 0) {
-		moka_find(f, MOKA_ERROR, "no-stepsize", at(s, "lr_policy"), "lr_policy \"step\" needs a stepsize of at least 1");
+		moka_find(f, MOKA_ERROR, "no-stepsize", at(s, "lr_policy"),
+			  "lr_policy \"step\" needs a stepsize of at least 1");
 	}
 	if (!moka_has(s->root, "base_lr")) {
 		moka_find(f, MOKA_ERROR, "no-base-lr", moka_msg_loc(s->root), "the solver gives no base_lr");
@@ -73,7 +76,8 @@ static void check_numbers(struct moka_solver *s, struct moka_findings *f)
 		if (moka_get_int(s->root, positive[i]) < 1)
 			moka_find(f, MOKA_ERROR, "bad-value", at(s, positive[i]), "%s must be at least 1", positive[i]);
 	if (strcmp(reg, "L1") && strcmp(reg, "L2")) {
-		moka_find(f, MOKA_ERROR, "bad-value", at(s, "regularization_type"), "regularization_type is '%s', not L1 or L2", reg);
+		moka_find(f, MOKA_ERROR, "bad-value", at(s, "regularization_type"),
+			  "regularization_type is '%s', not L1 or L2", reg);
 		moka_find_hint(f, "\"L2\" (weight decay) is the default");
 	}
 	if (moka_get_int(s->root, "solver_mode") == 1 && moka_has(s->root, "solver_mode"))
@@ -111,9 +115,14 @@ static enum moka_status build_net(struct moka_solver *s, int which, struct moka_
 				  struct moka_findings *f)
 {
 	const char *stages[64];
-	struct moka_net_options no = { .phase = which < 0 ? MOKA_TRAIN : MOKA_TEST, .for_run = true, .backward = which < 0,
-				       .sources = s->o.sources, .seed = s->seed };
-	struct moka_exec_options eo = { .keep = MOKA_KEEP_ALL, .backward = which < 0, .pool = s->o.pool, .seed = s->seed };
+	struct moka_net_options no = { .phase = which < 0 ? MOKA_TRAIN : MOKA_TEST,
+				       .for_run = true,
+				       .backward = which < 0,
+				       .sources = s->o.sources,
+				       .seed = s->seed };
+	struct moka_exec_options eo = {
+		.keep = MOKA_KEEP_ALL, .backward = which < 0, .pool = s->o.pool, .seed = s->seed
+	};
 	const struct moka_msg *state = NULL;
 	struct moka_model *m;
 	struct moka_error err;
@@ -147,12 +156,13 @@ static enum moka_status build_tests(struct moka_solver *s, struct moka_findings 
 	size_t n = moka_get_ints(s->root, "test_iter", iterations, MOKA_MAX_TEST_NETS);
 
 	if (n > MOKA_MAX_TEST_NETS) {
-		moka_find(f, MOKA_ERROR, "too-many-test-nets", at(s, "test_iter"), "%zu test nets, at most %d are possible", n,
-			  MOKA_MAX_TEST_NETS);
+		moka_find(f, MOKA_ERROR, "too-many-test-nets", at(s, "test_iter"),
+			  "%zu test nets, at most %d are possible", n, MOKA_MAX_TEST_NETS);
 		return MOKA_ERR_LIMIT;
 	}
 	if (n && !moka_get_int(s->root, "test_interval")) {
-		moka_find(f, MOKA_WARNING, "no-test-interval", at(s, "test_iter"), "test_iter is given without a test_interval: nothing is tested");
+		moka_find(f, MOKA_WARNING, "no-test-interval", at(s, "test_iter"),
+			  "test_iter is given without a test_interval: nothing is tested");
 		moka_find_hint(f, "add test_interval: 500 to test every 500 iterations");
 		return MOKA_OK;
 	}
@@ -294,7 +304,8 @@ const struct moka_net *moka_solver_net(const struct moka_solver *s)
 /* ---- the loop ----------------------------------------------------------------------------- */
 
 /* The outputs of a net, a value each, for events. `sums` NULL: as they are now. */
-static int collect_outputs(struct moka_net *n, struct moka_exec *e, const double *means, struct moka_solver_output *out, int max)
+static int collect_outputs(struct moka_net *n, struct moka_exec *e, const double *means, struct moka_solver_output *out,
+			   int max)
 {
 	int k = 0, at_value = 0;
 
@@ -302,12 +313,14 @@ static int collect_outputs(struct moka_net *n, struct moka_exec *e, const double
 		const struct moka_blob *b = &n->blobs[n->outputs[i]];
 		const real *v = moka_exec_data(e, n->outputs[i]);
 		int64_t count = moka_shape_count(&b->shape);
-		real weight = b->producer >= 0 && n->layers[b->producer].loss_weight ?
-				      (real)n->layers[b->producer].loss_weight[b->producer_top] : 0;
+		real weight = b->producer >= 0 && n->layers[b->producer].loss_weight
+				      ? (real)n->layers[b->producer].loss_weight[b->producer_top]
+				      : 0;
 
 		for (int64_t j = 0; j < count; j++, at_value++)
 			if (k < max)
-				out[k++] = (struct moka_solver_output){ b->name, j, means ? (real)means[at_value] : v[j], weight };
+				out[k++] = (struct moka_solver_output){ b->name, j,
+									means ? (real)means[at_value] : v[j], weight };
 	}
 	return k;
 }
@@ -368,8 +381,8 @@ static void smooth(struct moka_solver *s, double loss)
 
 static enum moka_status not_finite(struct moka_solver *s, double loss, double rate, struct moka_error *err)
 {
-	moka_fail(err, MOKA_ERR_DATA, "the loss is %s at iteration %" PRId64 " (rate %g): training has diverged", isnan(loss) ? "nan" : "inf",
-		  s->iter, rate);
+	moka_fail(err, MOKA_ERR_DATA, "the loss is %s at iteration %" PRId64 " (rate %g): training has diverged",
+		  isnan(loss) ? "nan" : "inf", s->iter, rate);
 	moka_fail_hint(err, "lower base_lr (by ten, say), or set clip_gradients; look for inputs that aren't scaled");
 	return MOKA_ERR_DATA;
 }

@@ -34,8 +34,11 @@ enum moka_status moka__solver_slots(struct moka_solver *s, struct moka_error *er
 			if (l->param_uses[k] != 0 && !p->per_use_update)
 				continue;
 			s->slots[s->n_slots++] = (struct moka_slot){
-				.param = l->params[k], .use = l->param_uses[k],
-				.lr_mult = use->lr_mult, .decay_mult = use->decay_mult, .count = p->count,
+				.param = l->params[k],
+				.use = l->param_uses[k],
+				.lr_mult = use->lr_mult,
+				.decay_mult = use->decay_mult,
+				.count = p->count,
 			};
 			total += p->count * s->rule->n_history;
 		}
@@ -87,8 +90,9 @@ struct step {
 static void step_piece(void *arg, int64_t begin, int64_t end)
 {
 	const struct step *j = arg;
-	struct moka_update u = { .count = end - begin, .rate = j->rate, .g = j->g + begin, .iter = j->s->iter,
-				 .p = &j->s->rule_param };
+	struct moka_update u = {
+		.count = end - begin, .rate = j->rate, .g = j->g + begin, .iter = j->s->iter, .p = &j->s->rule_param
+	};
 
 	for (int64_t i = begin; i < end; i++)
 		j->g[i] *= j->scale;
@@ -123,8 +127,12 @@ void moka__solver_apply(struct moka_solver *s, double rate)
 
 	for (int i = 0; i < s->n_slots; i++) {
 		const struct moka_slot *slot = &s->slots[i];
-		struct step j = { .s = s, .slot = slot, .g = slot_gradient(s, slot), .w = s->net->params[slot->param].data,
-				  .scale = scale, .decay = (real)(s->weight_decay * (double)slot->decay_mult),
+		struct step j = { .s = s,
+				  .slot = slot,
+				  .g = slot_gradient(s, slot),
+				  .w = s->net->params[slot->param].data,
+				  .scale = scale,
+				  .decay = (real)(s->weight_decay * (double)slot->decay_mult),
 				  .rate = (real)(rate * (double)slot->lr_mult) };
 
 		if (j.g)

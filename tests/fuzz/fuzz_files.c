@@ -16,7 +16,8 @@ static void read_weights(const char *path)
 			real few[16];
 
 			if (v->count > 0)
-				moka_blob_view_read(v, v->count > 16 ? v->count - 16 : 0, v->count > 16 ? 16 : v->count, few);
+				moka_blob_view_read(v, v->count > 16 ? v->count - 16 : 0, v->count > 16 ? 16 : v->count,
+						    few);
 		}
 	moka_weights_free(w);
 }

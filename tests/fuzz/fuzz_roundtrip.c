@@ -41,7 +41,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		moka_findings_init(&f);
 		moka_buf_init(&bytes, 0);
 		/* only a text without a finding promises to survive whole */
-		if (!moka_text_parse(&a, &text, roots[i], &moka_layer_schema, &f, &m) && !f.n && !moka_wire_write_buf(m, &bytes))
+		if (!moka_text_parse(&a, &text, roots[i], &moka_layer_schema, &f, &m) && !f.n &&
+		    !moka_wire_write_buf(m, &bytes))
 			again(&a, &bytes, roots[i]);
 		moka_buf_release(&bytes);
 		moka_findings_release(&f);

@@ -38,7 +38,8 @@ static void run_mutations(const uint8_t *data, size_t size, uint64_t seed)
 
 		memcpy(copy, data, size);
 		for (uint64_t k = moka_rng_below(&r, 4) + (i % 3 != 0); k && n; k--)
-			copy[moka_rng_below(&r, n)] = i % 2 ? (uint8_t)moka_rng_next(&r) : (uint8_t)"{}<>[]:#\"\n0\xff"[moka_rng_below(&r, 12)];
+			copy[moka_rng_below(&r, n)] = i % 2 ? (uint8_t)moka_rng_next(&r)
+							    : (uint8_t) "{}<>[]:#\"\n0\xff"[moka_rng_below(&r, 12)];
 		run_bytes(copy, n);
 	}
 	free(copy);

@@ -348,7 +348,7 @@ void lt_clear_param_diffs(struct layer_test *x)
 struct check {
 	struct layer_test *x;
 	const struct lt_gradient_row *row;
-	real *weight[LT_MAX];	       /* of each top value in the sum that is differentiated */
+	real *weight[LT_MAX];  /* of each top value in the sum that is differentiated */
 	real *kept[LT_PARAMS]; /* parameters before: a forward pass may move statistics */
 	int64_t checked, skipped;
 };

@@ -8,14 +8,15 @@
 #include <string.h>
 
 #define U "{ type: 'uniform' min: -0.5 max: 1 }"
-#define BLOCK(rest)                                                                                               \
+#define BLOCK(rest)                                                                                                          \
 	"layer { type: 'DenseBlock' bottom: 'x' top: 'y' denseblock_param { numTransition: 3 growthRate: 2 initChannel: 99 " \
 	"Filter_Filler " U " BN_Scaler_Filler " U " BN_Bias_Filler " U " " rest " } }"
 
 enum { N = 2, C = 3, H = 3, W = 4, T = 3, G = 2, AREA = H * W };
 
 /* (n, channels, AREA) normalised, scaled, rectified. Statistics: the batch's, or the kept sums over the divisor. */
-static void plain_norm(const struct layer_test *l, int kind, int i, bool train, const double *x, int channels, double *y)
+static void plain_norm(const struct layer_test *l, int kind, int i, bool train, const double *x, int channels,
+		       double *y)
 {
 	const double divisor = (double)l->param[l->l.n_param - 1].data[0];
 
@@ -32,8 +33,9 @@ static void plain_norm(const struct layer_test *l, int kind, int i, bool train, 
 		}
 		for (int k = 0; k < N * AREA; k++) {
 			const int at = (k / AREA * channels + c) * AREA + k % AREA;
-			const double v = (x[at] - mean) / sqrt(variance + 1e-5) * (double)l->param[kind * T + i].data[c] +
-					 (double)l->param[(kind + 1) * T + i].data[c];
+			const double v =
+				(x[at] - mean) / sqrt(variance + 1e-5) * (double)l->param[kind * T + i].data[c] +
+				(double)l->param[(kind + 1) * T + i].data[c];
 
 			y[at] = fmax(v, 0);
 		}
@@ -48,10 +50,12 @@ static void plain_conv(const struct moka_view *w, const double *x, int in, int o
 
 		y[o] = 0;
 		for (int t = 0; t < in * side * side; t++) {
-			const int c = t / (side * side), r = row + side / 2 - t / side % side, q = column + side / 2 - t % side;
+			const int c = t / (side * side), r = row + side / 2 - t / side % side,
+				  q = column + side / 2 - t % side;
 
 			if (r >= 0 && q >= 0 && r < H && q < W)
-				y[o] += (double)w->data[(k * in + c) * side * side + t % (side * side)] * x[(n * in + c) * AREA + r * W + q];
+				y[o] += (double)w->data[(k * in + c) * side * side + t % (side * side)] *
+					x[(n * in + c) * AREA + r * W + q];
 		}
 	}
 }
@@ -66,11 +70,18 @@ static void check(const char *layer, bool bc, bool train)
 	for (int i = 0; i < l->l.n_param - 1; i++)
 		for (int64_t k = 0; l->l.params[i].fixed && k < l->param[i].count; k++)
 			l->param[i].data[k] = (real)(0.5 + 0.1 * (double)(k % 7)); /* some mean and variance */
-	struct layer_test *before = lt_open(layer, train ? MOKA_TRAIN : MOKA_TEST, "2x3x3x4"); /* parameters as they were */
+	struct layer_test *before =
+		lt_open(layer, train ? MOKA_TRAIN : MOKA_TEST, "2x3x3x4"); /* parameters as they were */
 	for (int i = 0; i < l->l.n_param; i++)
 		memcpy(before->param[i].data, l->param[i].data, (size_t)l->param[i].count * sizeof(real));
-	struct moka_call c = { .bottom = l->bottom, .top = l->top, .param = l->param, .state = l->state, .scratch = l->scratch,
-			       .gemm = l->gemm, .rng = &l->rng, .err = &l->err };
+	struct moka_call c = { .bottom = l->bottom,
+			       .top = l->top,
+			       .param = l->param,
+			       .state = l->state,
+			       .scratch = l->scratch,
+			       .gemm = l->gemm,
+			       .rng = &l->rng,
+			       .err = &l->err };
 	memcpy(l->bottom[0].data, l->bottom_values[0], (size_t)l->bottom[0].count * sizeof(real));
 	T_OK(l->l.type->forward(&l->l, &c), &l->err);
 	for (int k = 0; k < N * C * AREA; k++)
@@ -87,7 +98,8 @@ static void check(const char *layer, bool bc, bool train)
 		for (int k = 0; k < N * (channels + G) * AREA; k++) {
 			const int n = k / ((channels + G) * AREA), ch = k / AREA % (channels + G);
 
-			wide[k] = ch < channels ? x[(n * channels + ch) * AREA + k % AREA] : made[(n * G + ch - channels) * AREA + k % AREA];
+			wide[k] = ch < channels ? x[(n * channels + ch) * AREA + k % AREA]
+						: made[(n * G + ch - channels) * AREA + k % AREA];
 		}
 		memcpy(x, wide, sizeof(x));
 	}
@@ -119,8 +131,10 @@ T_TEST(shapes)
 	l = lt_shape(BLOCK(""), MOKA_TEST, "?x?x5x7");
 	LT_SHAPE(l, 0, "?x?x5x7");
 	lt_free(l);
-	LT_REFUSED("layer { type: 'DenseBlock' bottom: 'x' top: 'y' denseblock_param { numTransition: 0 } }", "1x2x3x4", "1 to 10000");
-	LT_REFUSED("layer { type: 'DenseBlock' bottom: 'x' top: 'y' denseblock_param { growthRate: -1 } }", "1x2x3x4", "growthRate");
+	LT_REFUSED("layer { type: 'DenseBlock' bottom: 'x' top: 'y' denseblock_param { numTransition: 0 } }", "1x2x3x4",
+		   "1 to 10000");
+	LT_REFUSED("layer { type: 'DenseBlock' bottom: 'x' top: 'y' denseblock_param { growthRate: -1 } }", "1x2x3x4",
+		   "growthRate");
 	LT_REFUSED(BLOCK(""), "1x2x3", "4 axes");
 }
 

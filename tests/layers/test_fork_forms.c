@@ -94,7 +94,8 @@ static void check_form(const struct form *f)
 		lt_backward(b);
 		for (int i = 0; i < a->l.n_bottom; i++)
 			if (!(a->l.type->no_gradient >> i & 1) && a->bottom[i].diff)
-				same(a->bottom[i].diff, b->bottom[i].diff, a->bottom[i].count, "bottom diffs", f->layer);
+				same(a->bottom[i].diff, b->bottom[i].diff, a->bottom[i].count, "bottom diffs",
+				     f->layer);
 		for (int i = 0; i < a->l.n_param; i++)
 			same(a->param[i].diff, b->param[i].diff, a->param[i].count, "parameter diffs", f->layer);
 	}
@@ -138,14 +139,16 @@ T_TEST(shapes)
 	shape(ONE("CTCGreedyDecoder", ""), "5x2x3", "2x5x1x1");
 	shape(TWO("CTCGreedyDecoder", ""), "5x2x3 2x4", "1x2x1x1");
 	shape(TWO("MergeCrop", ""), "1x2x5x5 1x3x9x9", "1x5x5x5");
-	shape(TWO("Correlation", "correlation_param { pad: 20 kernel_size: 1 max_displacement: 20 stride_1: 1 stride_2: 2 }"),
+	shape(TWO("Correlation",
+		  "correlation_param { pad: 20 kernel_size: 1 max_displacement: 20 stride_1: 1 stride_2: 2 }"),
 	      "1x256x48x64 1x256x48x64", "1x441x48x64");
-	shape(ONE("Convolution3D", "convolution3d_param { num_output: 64 kernel_size: 3 kernel_depth: 3 pad: 1 temporal_pad: 1 }"),
+	shape(ONE("Convolution3D",
+		  "convolution3d_param { num_output: 64 kernel_size: 3 kernel_depth: 3 pad: 1 temporal_pad: 1 }"),
 	      "1x3x16x112x112", "1x64x16x112x112");
 	shape(ONE("Pooling", "pooling_param { kernel_size: 3 stride: 2 ceil_mode: false }"), "1x1x6x6", "1x1x2x2");
 	shape(ONE("Pooling", "pooling_param { kernel_size: 3 stride: 2 ceil_mode: true }"), "1x1x6x6", "1x1x3x3");
-	shape(ONE("Pooling3D", "pooling3d_param { kernel_size: 2 kernel_depth: 1 stride: 2 temporal_stride: 1 }"), "1x64x16x7x7",
-	      "1x64x16x4x4");
+	shape(ONE("Pooling3D", "pooling3d_param { kernel_size: 2 kernel_depth: 1 stride: 2 temporal_stride: 1 }"),
+	      "1x64x16x7x7", "1x64x16x4x4");
 }
 
 T_TEST(bad_settings)
@@ -170,20 +173,27 @@ T_TEST(bad_settings)
 	LT_REFUSED(TWO("Lstm", "lstm_param { num_output: 2 }"), "4x3x2 4x2", "one for each");
 	LT_REFUSED(TWO("CtcLoss", "ctc_loss_param { alphabet_size: 4 time_step: 9 }"), "7x1x4 1x3", "7 steps");
 	LT_REFUSED(TWO("CtcLoss", "ctc_loss_param { alphabet_size: 5 time_step: 7 }"), "7x1x4 1x3", "4 classes");
-	LT_REFUSED(TWO("CtcLoss", "ctc_loss_param { alphabet_size: 4 time_step: 7 blank_label: 4 }"), "7x1x4 1x3", "blank_label 4");
+	LT_REFUSED(TWO("CtcLoss", "ctc_loss_param { alphabet_size: 4 time_step: 7 blank_label: 4 }"), "7x1x4 1x3",
+		   "blank_label 4");
 	LT_REFUSED(TWO("WarpCTCLoss", ""), "7x2x4 1x3", "samples");
 	LT_REFUSED(TWO("MergeCrop", ""), "1x2x5x5 1x2x4x9", "at least as large");
 	LT_REFUSED(TWO("MergeCrop", "mergecrop_param { operation: ADD }"), "1x2x5 1x3x5", "agree");
 	LT_REFUSED(TWO("FlowWarp", ""), "1x3x4x5 1x3x4x5", "(N, 2, H, W)");
-	LT_REFUSED(TWO("Correlation", "correlation_param { kernel_size: 2 max_displacement: 1 }"), "1x1x4x4 1x1x4x4", "odd");
-	LT_REFUSED(TWO("Correlation", "correlation_param { kernel_size: 1 max_displacement: 9 }"), "1x1x4x4 1x1x4x4", "reach over 9");
+	LT_REFUSED(TWO("Correlation", "correlation_param { kernel_size: 2 max_displacement: 1 }"), "1x1x4x4 1x1x4x4",
+		   "odd");
+	LT_REFUSED(TWO("Correlation", "correlation_param { kernel_size: 1 max_displacement: 9 }"), "1x1x4x4 1x1x4x4",
+		   "reach over 9");
 	LT_REFUSED(TWO("L1Loss", ""), "2x3 2x4", "as many values");
 	LT_REFUSED(ONE("SpatialDropout", "spatial_dropout_param { dropout_ratio: 2 }"), "2x3", "probability");
-	LT_REFUSED(ONE("ConvolutionReLU", "convolution_param { num_output: 1 kernel_size: 1 } relu_param { negative_slope: -1 }"), "1x1x2x2",
-		   "two layers");
-	LT_REFUSED(ONE("Convolution3D", "convolution3d_param { num_output: 1 kernel_size: 3 }"), "1x1x2x2x2", "kernel_depth is missing");
-	LT_REFUSED(ONE("Convolution3D", "convolution3d_param { num_output: 1 kernel_size: 3 kernel_depth: 3 }"), "1x1x2x2x2", "reaches over");
-	LT_REFUSED(ONE("Pooling3D", "pooling3d_param { kernel_size: 3 kernel_depth: 1 pad: 1 }"), "1x1x2x2x2", "AVE only");
+	LT_REFUSED(ONE("ConvolutionReLU",
+		       "convolution_param { num_output: 1 kernel_size: 1 } relu_param { negative_slope: -1 }"),
+		   "1x1x2x2", "two layers");
+	LT_REFUSED(ONE("Convolution3D", "convolution3d_param { num_output: 1 kernel_size: 3 }"), "1x1x2x2x2",
+		   "kernel_depth is missing");
+	LT_REFUSED(ONE("Convolution3D", "convolution3d_param { num_output: 1 kernel_size: 3 kernel_depth: 3 }"),
+		   "1x1x2x2x2", "reaches over");
+	LT_REFUSED(ONE("Pooling3D", "pooling3d_param { kernel_size: 3 kernel_depth: 1 pad: 1 }"), "1x1x2x2x2",
+		   "AVE only");
 	LT_REFUSED(TWO("CenterLoss", ""), "2x3 2", "num_output");
 	LT_REFUSED("layer { type: 'BN' bottom: 'x' top: 'y' top: 'm' }", "2x3", "SegNet");
 }

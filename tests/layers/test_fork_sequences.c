@@ -54,9 +54,12 @@ static double plain_cost(const real *x, int t, int num, int c, int sample, int b
 
 T_TEST(ctc_is_the_sum_over_all_paths)
 {
-	static const real labels[4][3] = { { 1, 2, 0 }, { 2, 2, 0 }, { 0, 0, 0 }, { 1, 1, 1 } }; /* the last can't be read in 4 steps */
+	static const real labels[4][3] = {
+		{ 1, 2, 0 }, { 2, 2, 0 }, { 0, 0, 0 }, { 1, 1, 1 }
+	}; /* the last can't be read in 4 steps */
 	static const int plain[4][3] = { { 1, 2 }, { 2, 2 }, { 0 }, { 1, 1, 1 } }, lengths[4] = { 2, 2, 0, 3 };
-	struct layer_test *x = lt_open(TWO("CtcLoss", "ctc_loss_param { alphabet_size: 3 time_step: 4 }"), MOKA_TRAIN, "4x4x3 4x3");
+	struct layer_test *x =
+		lt_open(TWO("CtcLoss", "ctc_loss_param { alphabet_size: 3 time_step: 4 }"), MOKA_TRAIN, "4x4x3 4x3");
 	double want = 0;
 
 	lt_set(x, 1, &labels[0][0]);
@@ -105,7 +108,8 @@ T_TEST(labels_in_four_forms)
 	assert_true(x->top[0].data[0] == want);
 	lt_free(x);
 	/* markers and labels by time; labels don't count the blank */
-	x = lt_open("layer { type: 'WarpCTCLoss' bottom: 'x' bottom: 'm' bottom: 't' top: 'l' }", MOKA_TEST, "4x1x3 4x1 4x1");
+	x = lt_open("layer { type: 'WarpCTCLoss' bottom: 'x' bottom: 'm' bottom: 't' top: 'l' }", MOKA_TEST,
+		    "4x1x3 4x1 4x1");
 	lt_set(x, 1, (real[]){ 0, 1, 1, 1 });
 	lt_set(x, 2, (real[]){ 0, 1, -1, -1 });
 	lt_forward(x);
@@ -136,8 +140,9 @@ T_TEST(greedy_decoder)
 	lt_forward(x);
 	T_NEAR(x->top[0].data, ((real[]){ 1, 1, 2, -1, -1 }), 5, 0, 0);
 	lt_free(x);
-	x = lt_open("layer { type: 'CTCGreedyDecoder' bottom: 'x' top: 'y' ctc_decoder_param { ctc_merge_repeated: false } }", MOKA_TEST,
-		    "5x1x3");
+	x = lt_open(
+		"layer { type: 'CTCGreedyDecoder' bottom: 'x' top: 'y' ctc_decoder_param { ctc_merge_repeated: false } }",
+		MOKA_TEST, "5x1x3");
 	lt_set(x, 0, scores);
 	lt_forward(x);
 	T_NEAR(x->top[0].data, ((real[]){ 1, 1, 1, 2, -1 }), 5, 0, 0);
@@ -168,8 +173,10 @@ T_TEST(labelsequence_accuracy)
 
 T_TEST(continuation_indicator)
 {
-	struct layer_test *x = lt_open("layer { type: 'ContinuationIndicator' top: 'y' continuation_indicator_param { time_step: 3 "
-				       "batch_size: 2 } }", MOKA_TEST, "");
+	struct layer_test *x =
+		lt_open("layer { type: 'ContinuationIndicator' top: 'y' continuation_indicator_param { time_step: 3 "
+			"batch_size: 2 } }",
+			MOKA_TEST, "");
 
 	lt_forward(x);
 	T_NEAR(x->top[0].data, ((real[]){ 0, 0, 1, 1, 1, 1 }), 6, 0, 0);
@@ -217,7 +224,8 @@ static void check_lstm(const char *layer, const char *bottoms, int steps, int st
 
 				plain_step(l, l->bottom_values[0] + (t * streams + n) * inputs, inputs, go, h[n], c[n]);
 				for (int i = 0; i < 3; i++)
-					assert_true(fabs((double)l->top[0].data[(t * streams + n) * 3 + i] - h[n][i]) < 1e-5);
+					assert_true(fabs((double)l->top[0].data[(t * streams + n) * 3 + i] - h[n][i]) <
+						    1e-5);
 			}
 	}
 	lt_free(l);
@@ -225,16 +233,20 @@ static void check_lstm(const char *layer, const char *bottoms, int steps, int st
 
 T_TEST(lstm)
 {
-	check_lstm("layer { type: 'Lstm' bottom: 'x' top: 'y' lstm_param { num_output: 3 " FILLERS " } }", "4x2x5", 4, 2, 5);
-	check_lstm("layer { type: 'Lstm' bottom: 'x' top: 'y' lstm_param { num_output: 3 batch_size: 3 " FILLERS " } }", "6x2x2", 2, 3, 4);
-	check_lstm("layer { type: 'Lstm' bottom: 'x' bottom: 'c' top: 'y' lstm_param { num_output: 3 " FILLERS " } }", "5x2x3 5x2:s", 5,
-		   2, 3);
+	check_lstm("layer { type: 'Lstm' bottom: 'x' top: 'y' lstm_param { num_output: 3 " FILLERS " } }", "4x2x5", 4,
+		   2, 5);
+	check_lstm("layer { type: 'Lstm' bottom: 'x' top: 'y' lstm_param { num_output: 3 batch_size: 3 " FILLERS " } }",
+		   "6x2x2", 2, 3, 4);
+	check_lstm("layer { type: 'Lstm' bottom: 'x' bottom: 'c' top: 'y' lstm_param { num_output: 3 " FILLERS " } }",
+		   "5x2x3 5x2:s", 5, 2, 3);
 }
 
 T_TEST(lstm_cuts_gradients)
 {
-	struct layer_test *l = lt_open("layer { type: 'Lstm' bottom: 'x' top: 'y' lstm_param { num_output: 2 clipping_threshold: 0.01 "
-				       FILLERS " } }", MOKA_TRAIN, "1x1x3");
+	struct layer_test *l = lt_open(
+		"layer { type: 'Lstm' bottom: 'x' top: 'y' lstm_param { num_output: 2 clipping_threshold: 0.01 " FILLERS
+		" } }",
+		MOKA_TRAIN, "1x1x3");
 
 	lt_forward(l);
 	l->top[0].diff[0] = l->top[0].diff[1] = 100;
@@ -245,8 +257,13 @@ T_TEST(lstm_cuts_gradients)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(ctc_is_the_sum_over_all_paths), T_CASE(ctc_gradient_is_that_of_the_sum), T_CASE(labels_in_four_forms),
-	T_CASE(greedy_decoder), T_CASE(labelsequence_accuracy), T_CASE(continuation_indicator), T_CASE(lstm),
+	T_CASE(ctc_is_the_sum_over_all_paths),
+	T_CASE(ctc_gradient_is_that_of_the_sum),
+	T_CASE(labels_in_four_forms),
+	T_CASE(greedy_decoder),
+	T_CASE(labelsequence_accuracy),
+	T_CASE(continuation_indicator),
+	T_CASE(lstm),
 	T_CASE(lstm_cuts_gradients),
 };
 

@@ -83,7 +83,8 @@ T_TEST(moved)
 
 	for (int n = 0; n < 2; n++)
 		for (int c = 0; c < 6; c++) /* channel k * group + g from g * 3 + k */
-			T_NEAR(l->top[0].data + (n * 6 + c) * 3, l->bottom[0].data + (n * 6 + c % 2 * 3 + c / 2) * 3, 3, 0, 0);
+			T_NEAR(l->top[0].data + (n * 6 + c) * 3, l->bottom[0].data + (n * 6 + c % 2 * 3 + c / 2) * 3, 3,
+			       0, 0);
 	lt_free(l);
 	l = run(ONE("Transpose", "transpose_param { dim: 2 dim: 0 dim: 1 }"), "2x3x4");
 	for (int i = 0; i < 24; i++)
@@ -126,7 +127,8 @@ T_TEST(merge_crop)
 	for (int n = 0; n < 2; n++) {
 		T_NEAR(l->top[0].data + n * 18, l->bottom[0].data + n * 12, 12, 0, 0);
 		for (int i = 0; i < 6; i++) /* (5 - 2) / 2 = 1 row, (6 - 3) / 2 = 1 column cut off */
-			assert_true(l->top[0].data[n * 18 + 12 + i] == l->bottom[1].data[n * 30 + (1 + i / 3) * 6 + 1 + i % 3]);
+			assert_true(l->top[0].data[n * 18 + 12 + i] ==
+				    l->bottom[1].data[n * 30 + (1 + i / 3) * 6 + 1 + i % 3]);
 	}
 	lt_free(l);
 	l = run(TWO("MergeCrop", "mergecrop_param { operation: ADD forward: false forward: true }"), "1x1x2 1x1x4");
@@ -138,7 +140,9 @@ T_TEST(upsample)
 {
 	struct layer_test *l = run(ONE("Upsample", "upsample_param { scale: 2 }"), "1x1x1x2");
 
-	T_NEAR(l->top[0].data, ((real[]){ l->bottom[0].data[0], l->bottom[0].data[0], l->bottom[0].data[1], l->bottom[0].data[1] }), 4, 0, 0);
+	T_NEAR(l->top[0].data,
+	       ((real[]){ l->bottom[0].data[0], l->bottom[0].data[0], l->bottom[0].data[1], l->bottom[0].data[1] }), 4,
+	       0, 0);
 	lt_free(l);
 	l = lt_open(TWO("Upsample", "upsample_param { scale: 2 pad_out_h: true }"), MOKA_TEST, "1x1x1x2 1x1x1x2");
 	lt_set(l, 0, (real[]){ 7, 8 });
@@ -173,7 +177,8 @@ T_TEST(interp)
 	l = run(ONE("Interp", "interp_param { shrink_factor: 2 pad_beg: -1 pad_end: -2 }"), "1x1x8x8");
 	LT_SHAPE(l, 0, "1x1x3x3");
 	for (int i = 0; i < 9; i++)
-		near_to((double)l->top[0].data[i], (double)l->bottom[0].data[(1 + i / 3 * 2) * 8 + 1 + i % 3 * 2], "Interp");
+		near_to((double)l->top[0].data[i], (double)l->bottom[0].data[(1 + i / 3 * 2) * 8 + 1 + i % 3 * 2],
+			"Interp");
 	lt_free(l);
 }
 
@@ -183,10 +188,12 @@ T_TEST(flow_warp)
 
 	for (int i = 0; i < 80; i++) {
 		const int n = i / 40, at = i % 20;
-		const double x = at % 5 + (double)l->bottom[1].data[n * 40 + at], y = at / 5 + (double)l->bottom[1].data[n * 40 + 20 + at];
+		const double x = at % 5 + (double)l->bottom[1].data[n * 40 + at],
+			     y = at / 5 + (double)l->bottom[1].data[n * 40 + 20 + at];
 		const bool inside = x >= 0 && y >= 0 && x < 5 && y < 4;
 
-		near_to((double)l->top[0].data[i], inside ? bilinear(l->bottom[0].data + i / 20 * 20, 5, 4, y, x) : 0, "FlowWarp");
+		near_to((double)l->top[0].data[i], inside ? bilinear(l->bottom[0].data + i / 20 * 20, 5, 4, y, x) : 0,
+			"FlowWarp");
 	}
 	lt_free(l);
 	nan = lt_open(TWO("FlowWarp", "flow_warp_param { fill_value: NOT_A_NUMBER }"), MOKA_TEST, "1x1x1x1 1x2x1x1");
@@ -203,14 +210,19 @@ static double padded(const real *p, int y, int x)
 
 static void check_correlation(bool subtract)
 {
-	struct layer_test *l = run(subtract ? TWO("Correlation", "correlation_param { kernel_size: 3 max_displacement: 2 pad: 3 stride_1: 2 "
-								 "stride_2: 2 correlation_type: SUBTRACT }")
-					    : TWO("Correlation", "correlation_param { kernel_size: 3 max_displacement: 2 pad: 3 stride_1: 2 "
-								 "stride_2: 2 }"), "2x2x5x6 2x2x5x6");
+	struct layer_test *l =
+		run(subtract ? TWO("Correlation",
+				   "correlation_param { kernel_size: 3 max_displacement: 2 pad: 3 stride_1: 2 "
+				   "stride_2: 2 correlation_type: SUBTRACT }")
+			     : TWO("Correlation",
+				   "correlation_param { kernel_size: 3 max_displacement: 2 pad: 3 stride_1: 2 "
+				   "stride_2: 2 }"),
+		    "2x2x5x6 2x2x5x6");
 
 	LT_SHAPE(l, 0, "2x9x3x3");
 	for (int i = 0; i < 2 * 9 * 9; i++) {
-		const int n = i / 81, d = i / 9 % 9, y = i / 3 % 3 * 2 + 2, x = i % 3 * 2 + 2, p = (d / 3 - 1) * 2, o = (d % 3 - 1) * 2;
+		const int n = i / 81, d = i / 9 % 9, y = i / 3 % 3 * 2 + 2, x = i % 3 * 2 + 2, p = (d / 3 - 1) * 2,
+			  o = (d % 3 - 1) * 2;
 		double sum = 0;
 
 		for (int k = 0; k < 18; k++) {
@@ -250,15 +262,18 @@ static void check_bn(const struct layer_test *l, int c, double mean, double vari
 		const int at = (i / 4 * 2 + c) * 4 + i % 4;
 
 		near_to((double)l->top[0].data[at],
-			((double)l->bottom_values[0][at] - mean) / sqrt(variance + eps) * (double)l->param[0].data[c] + (double)l->param[1].data[c],
+			((double)l->bottom_values[0][at] - mean) / sqrt(variance + eps) * (double)l->param[0].data[c] +
+				(double)l->param[1].data[c],
 			"BN");
 	}
 }
 
 T_TEST(bn)
 {
-	struct layer_test *l = lt_open("layer { type: 'BN' bottom: 'x' top: 'y' top: 'm' top: 'v' bn_param { scale_filler " FILL
-				       " shift_filler " FILL " } }", MOKA_TEST, "3x2x4");
+	struct layer_test *l =
+		lt_open("layer { type: 'BN' bottom: 'x' top: 'y' top: 'm' top: 'v' bn_param { scale_filler " FILL
+			" shift_filler " FILL " } }",
+			MOKA_TEST, "3x2x4");
 	double mean, variance;
 
 	assert_int_equal(l->l.n_param, 2);
@@ -270,12 +285,14 @@ T_TEST(bn)
 		near_to((double)l->top[2].data[c], variance, "variance");
 	}
 	lt_free(l);
-	l = lt_open("layer { type: 'BN' bottom: 'x' top: 'x' bn_param { scale_filler " FILL " shift_filler " FILL " bn_mode: INFERENCE } }",
+	l = lt_open("layer { type: 'BN' bottom: 'x' top: 'x' bn_param { scale_filler " FILL " shift_filler " FILL
+		    " bn_mode: INFERENCE } }",
 		    MOKA_TEST, "3x2x4");
 	lt_forward(l);
 	check_bn(l, 1, 0, 1, 0);
 	lt_free(l);
-	l = lt_open(ONE("BN", "bn_param { slope_filler " FILL " bias_filler " FILL " momentum: 0.75 }"), MOKA_TRAIN, "3x2x4");
+	l = lt_open(ONE("BN", "bn_param { slope_filler " FILL " bias_filler " FILL " momentum: 0.75 }"), MOKA_TRAIN,
+		    "3x2x4");
 	assert_int_equal(l->l.n_param, 4);
 	l->param[2].data[1] = 2;
 	l->param[3].data[1] = 3;
@@ -285,7 +302,8 @@ T_TEST(bn)
 	near_to((double)l->param[2].data[1], 2 * 0.75 + mean * 0.25, "running mean");
 	near_to((double)l->param[3].data[1], 3 * 0.75 + variance * 0.25, "running variance");
 	lt_free(l);
-	l = lt_open(ONE("BN", "bn_param { slope_filler " FILL " bias_filler " FILL " frozen: true }"), MOKA_TRAIN, "3x2x4");
+	l = lt_open(ONE("BN", "bn_param { slope_filler " FILL " bias_filler " FILL " frozen: true }"), MOKA_TRAIN,
+		    "3x2x4");
 	l->param[2].data[1] = 2;
 	l->param[3].data[1] = 3;
 	lt_forward(l);
@@ -312,16 +330,21 @@ static void same_as(const char *a, const char *b, const char *bottoms, bool relu
 
 T_TEST(convolutions)
 {
-	same_as(ONE("Convolution3D", "convolution3d_param { num_output: 3 kernel_size: 3 kernel_depth: 2 stride: 2 pad: 1 temporal_pad: 1 " G " }"),
-		ONE("Convolution", "convolution_param { num_output: 3 kernel_size: 2 kernel_size: 3 kernel_size: 3 stride: 1 stride: 2 stride: 2 "
-				   "pad: 1 pad: 1 pad: 1 " G " }"), "2x2x3x5x4", false);
+	same_as(ONE("Convolution3D",
+		    "convolution3d_param { num_output: 3 kernel_size: 3 kernel_depth: 2 stride: 2 pad: 1 temporal_pad: 1 " G
+		    " }"),
+		ONE("Convolution",
+		    "convolution_param { num_output: 3 kernel_size: 2 kernel_size: 3 kernel_size: 3 stride: 1 stride: 2 stride: 2 "
+		    "pad: 1 pad: 1 pad: 1 " G " }"),
+		"2x2x3x5x4", false);
 	same_as(ONE("ConvolutionReLU", "convolution_param { num_output: 3 kernel_size: 3 " G " }"),
 		ONE("Convolution", "convolution_param { num_output: 3 kernel_size: 3 " G " }"), "2x2x5x4", true);
 }
 
 T_TEST(pooling3d)
 {
-	struct layer_test *l = run(ONE("Pooling3D", "pooling3d_param { kernel_size: 2 kernel_depth: 2 stride: 2 }"), "1x2x3x3x4");
+	struct layer_test *l =
+		run(ONE("Pooling3D", "pooling3d_param { kernel_size: 2 kernel_depth: 2 stride: 2 }"), "1x2x3x3x4");
 
 	LT_SHAPE(l, 0, "1x2x2x2x2");
 	for (int i = 0; i < 16; i++) {
@@ -336,7 +359,8 @@ T_TEST(pooling3d)
 		near_to((double)l->top[0].data[i], most, "Pooling3D");
 	}
 	lt_free(l);
-	l = lt_open(ONE("Pooling3D", "pooling3d_param { pool: AVE kernel_size: 3 kernel_depth: 1 stride: 2 pad: 1 }"), MOKA_TEST, "1x1x1x2x2");
+	l = lt_open(ONE("Pooling3D", "pooling3d_param { pool: AVE kernel_size: 3 kernel_depth: 1 stride: 2 pad: 1 }"),
+		    MOKA_TEST, "1x1x1x2x2");
 	lt_set(l, 0, (real[]){ 1, 2, 3, 4 });
 	lt_forward(l);
 	/* rounded up: 2 x 2 windows; the last ends with the padded plane: 3 x 2, 2 x 3, 2 x 2 values */
@@ -346,7 +370,8 @@ T_TEST(pooling3d)
 
 T_TEST(spatial_dropout)
 {
-	struct layer_test *l = lt_open(ONE("SpatialDropout", "dropout_param { dropout_ratio: 0.25 }"), MOKA_TRAIN, "50x40x3");
+	struct layer_test *l =
+		lt_open(ONE("SpatialDropout", "dropout_param { dropout_ratio: 0.25 }"), MOKA_TRAIN, "50x40x3");
 	int kept = 0;
 
 	lt_forward(l);
@@ -355,7 +380,8 @@ T_TEST(spatial_dropout)
 
 		kept += on;
 		for (int i = p * 3; i < p * 3 + 3; i++)
-			near_to((double)l->top[0].data[i], on ? (double)l->bottom[0].data[i] / 0.75 : 0, "SpatialDropout");
+			near_to((double)l->top[0].data[i], on ? (double)l->bottom[0].data[i] / 0.75 : 0,
+				"SpatialDropout");
 	}
 	assert_in_range(kept, 1400, 1600);
 	lt_free(l);
@@ -375,10 +401,12 @@ T_TEST(l1_loss)
 	l = run(ONE("L1Loss", "l1_loss_param { l2_per_location: true epsilon: 0.1 }"), "3x2x4");
 	sum = 0;
 	for (int i = 0; i < 12; i++)
-		sum += sqrt(pow((double)l->bottom[0].data[i / 4 * 8 + i % 4], 2) + pow((double)l->bottom[0].data[i / 4 * 8 + 4 + i % 4], 2) + 0.1);
+		sum += sqrt(pow((double)l->bottom[0].data[i / 4 * 8 + i % 4], 2) +
+			    pow((double)l->bottom[0].data[i / 4 * 8 + 4 + i % 4], 2) + 0.1);
 	near_to((double)l->top[0].data[0], sum / 3, "L1Loss, lengths");
 	lt_free(l);
-	l = lt_open(TWO("L1Loss", "l1_loss_param { normalize_by_num_entries: true plateau: 1 }"), MOKA_TRAIN, "4x1 4x1");
+	l = lt_open(TWO("L1Loss", "l1_loss_param { normalize_by_num_entries: true plateau: 1 }"), MOKA_TRAIN,
+		    "4x1 4x1");
 	lt_set(l, 0, (real[]){ (real)NAN, 2, 0.5, -3 });
 	lt_set(l, 1, (real[]){ 0, 0, 0, 0 });
 	lt_forward(l);
@@ -428,9 +456,9 @@ T_TEST(triplet_loss)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(functions), T_CASE(moved),	T_CASE(axpy),	   T_CASE(merge_crop), T_CASE(upsample),	T_CASE(interp),
-	T_CASE(flow_warp), T_CASE(correlation), T_CASE(bn),	   T_CASE(convolutions), T_CASE(pooling3d), T_CASE(spatial_dropout),
-	T_CASE(l1_loss),   T_CASE(center_loss), T_CASE(triplet_loss),
+	T_CASE(functions), T_CASE(moved),	    T_CASE(axpy),	 T_CASE(merge_crop),  T_CASE(upsample),
+	T_CASE(interp),	   T_CASE(flow_warp),	    T_CASE(correlation), T_CASE(bn),	      T_CASE(convolutions),
+	T_CASE(pooling3d), T_CASE(spatial_dropout), T_CASE(l1_loss),	 T_CASE(center_loss), T_CASE(triplet_loss),
 };
 
 int main(int argc, char **argv)

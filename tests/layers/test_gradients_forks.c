@@ -12,16 +12,21 @@
 #define IN_PLACE(type, rest) "layer { type: '" type "' bottom: 'x' top: 'x' " rest " }"
 #define TWO(type, rest) "layer { type: '" type "' bottom: 'a' bottom: 'b' top: 'y' " rest " }"
 #define THREE(type, rest) "layer { type: '" type "' bottom: 'a' bottom: 'b' bottom: 'c' top: 'y' " rest " }"
-#define NEURON(type) \
-	{ type, ONE(type, ""), "2x3x9", MOKA_TEST, 0, 0, 0, 0 }, { type " in place", IN_PLACE(type, ""), "2x3x9", MOKA_TEST, 0, 0, 0, 0 }
+#define NEURON(type)                                                                                                   \
+	{ type, ONE(type, ""), "2x3x9", MOKA_TEST, 0, 0, 0, 0 },                                                       \
+	{                                                                                                              \
+		type " in place", IN_PLACE(type, ""), "2x3x9", MOKA_TEST, 0, 0, 0, 0                                   \
+	}
 #define FILL "{ type: 'uniform' min: 0.5 max: 1.5 }"
 #define LEARN "bn_param { scale_filler " FILL " shift_filler " FILL " }"
 #define INFERENCE "bn_param { scale_filler " FILL " shift_filler " FILL " bn_mode: INFERENCE }"
 #define SLOPE "bn_param { slope_filler " FILL " bias_filler " FILL " }"
 #define FROZEN "bn_param { slope_filler " FILL " bias_filler " FILL " frozen: true }"
-#define CONV "convolution_param { num_output: 3 kernel_size: 3 pad: 1 weight_filler { type: 'gaussian' } bias_filler { type: 'gaussian' } }"
-#define CONV3D(rest) \
-	"convolution3d_param { num_output: 2 weight_filler { type: 'gaussian' } bias_filler { type: 'gaussian' } " rest " }"
+#define CONV                                                                                                           \
+	"convolution_param { num_output: 3 kernel_size: 3 pad: 1 weight_filler { type: 'gaussian' } bias_filler { type: 'gaussian' } }"
+#define CONV3D(rest)                                                                                                    \
+	"convolution3d_param { num_output: 2 weight_filler { type: 'gaussian' } bias_filler { type: 'gaussian' } " rest \
+	" }"
 
 /* clang-format off */
 static const struct lt_gradient_row rows[] = {
@@ -105,7 +110,8 @@ static double objective(struct carried *r)
 	return sum;
 }
 
-static void check_values(struct carried *r, real *values, const real *gradient, int64_t n, double base, const char *what)
+static void check_values(struct carried *r, real *values, const real *gradient, int64_t n, double base,
+			 const char *what)
 {
 	for (int64_t i = 0; i < n; i++) {
 		const real v = values[i];
@@ -154,8 +160,9 @@ static void check_lstm(const char *layer, const char *bottoms)
 	lt_free(x);
 }
 
-#define LSTM(more, settings)                                                                                            \
-	"layer { type: 'Lstm' bottom: 'x' " more " top: 'y' lstm_param { num_output: 3 weight_filler { type: 'uniform' min: -1 max: 1 } " \
+#define LSTM(more, settings)                                                                                           \
+	"layer { type: 'Lstm' bottom: 'x' " more                                                                       \
+	" top: 'y' lstm_param { num_output: 3 weight_filler { type: 'uniform' min: -1 max: 1 } "                       \
 	"bias_filler { type: 'uniform' min: -0.5 max: 0.5 } " settings " } }"
 
 T_TEST(lstm)

@@ -49,8 +49,7 @@ T_TEST(absurd_sizes)
 {
 	static const char *const texts[] = {
 		"layer { type: 'Convolution' bottom: 'x' top: 'y' convolution_param { num_output: 4294967295 kernel_size: 1 pad: 4294967295 } }",
-		"layer { type: 'Deconvolution' bottom: 'x' top: 'y' convolution_param { num_output: 4294967295 kernel_size: 4294967295 "
-		"stride: 4294967295 dilation: 4294967295 } }",
+		"layer { type: 'Deconvolution' bottom: 'x' top: 'y' convolution_param { num_output: 4294967295 kernel_size: 4294967295 stride: 4294967295 dilation: 4294967295 } }",
 		"layer { type: 'Im2col' bottom: 'x' top: 'y' convolution_param { kernel_size: 1000000 } }",
 		"layer { type: 'Pooling' bottom: 'x' top: 'y' pooling_param { kernel_size: 2147483647 stride: 2147483647 pad: 2147483646 } }",
 		"layer { type: 'SPP' bottom: 'x' top: 'y' spp_param { pyramid_height: 4294967295 } }",

@@ -33,7 +33,9 @@ static void note_loss(void *arg, const struct moka_solver_event *e)
 static void start(struct run *r, const char *text, const char *snapshot)
 {
 	static const struct moka_model_options any = { .expect = -1 };
-	struct moka_solver_options o = { .max_iter = -1, .seed = -1, .snapshot = snapshot, .on_event = note_loss, .arg = r };
+	struct moka_solver_options o = {
+		.max_iter = -1, .seed = -1, .snapshot = snapshot, .on_event = note_loss, .arg = r
+	};
 
 	memset(r, 0, sizeof(*r));
 	moka_findings_init(&r->f);
@@ -62,8 +64,8 @@ static const char *said(const struct run *r)
 
 	all[0] = 0;
 	for (size_t i = 0; i < r->f.n && at < sizeof(all); i++)
-		at += (size_t)snprintf(all + at, sizeof(all) - at, "%s: %s (%s)\n", r->f.items[i].code, r->f.items[i].message,
-				       r->f.items[i].hint ? r->f.items[i].hint : "");
+		at += (size_t)snprintf(all + at, sizeof(all) - at, "%s: %s (%s)\n", r->f.items[i].code,
+				       r->f.items[i].message, r->f.items[i].hint ? r->f.items[i].hint : "");
 	return all;
 }
 
@@ -128,13 +130,13 @@ T_TEST(schedules)
 /* ---- one weight, by hand ------------------------------------------------------------------ */
 
 /* y = w x, loss = (w x - t)^2 / 2: gradient (w x - t) x. */
-#define ONE_WEIGHT                                                                                                           \
-	"net_param { name: 'one'"                                                                                              \
+#define ONE_WEIGHT                                                                                                              \
+	"net_param { name: 'one'"                                                                                               \
 	" layer { name: 'x' type: 'DummyData' top: 'x' dummy_data_param { shape { dim: 1 dim: 1 } data_filler { value: 2 } } }" \
 	" layer { name: 't' type: 'DummyData' top: 't' dummy_data_param { shape { dim: 1 dim: 1 } data_filler { value: 3 } } }" \
-	" layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y' param { lr_mult: 2 decay_mult: 3 }"                     \
-	"  inner_product_param { num_output: 1 bias_term: false weight_filler { value: 0.5 } } }"                              \
-	" layer { name: 'loss' type: 'EuclideanLoss' bottom: 'y' bottom: 't' top: 'loss' } }"                                  \
+	" layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y' param { lr_mult: 2 decay_mult: 3 }"                      \
+	"  inner_product_param { num_output: 1 bias_term: false weight_filler { value: 0.5 } } }"                               \
+	" layer { name: 'loss' type: 'EuclideanLoss' bottom: 'y' bottom: 't' top: 'loss' } }"                                   \
 	" snapshot_after_train: false random_seed: 1 base_lr: 0.01 lr_policy: 'fixed' "
 
 struct by_hand {
@@ -200,10 +202,18 @@ T_TEST(rules_by_hand)
 		{ "max_iter: 7 momentum: 0.9 weight_decay: 0.1", hand_sgd, { .m1 = 0.9, .decay = 0.3 } },
 		{ "max_iter: 7 momentum: 0.8 type: 'Nesterov'", hand_nesterov, { .m1 = 0.8 } },
 		{ "max_iter: 7 type: 'AdaGrad' delta: 1e-3", hand_adagrad, { .delta = 1e-3 } },
-		{ "max_iter: 7 type: 'RMSProp' rms_decay: 0.9 delta: 1e-3", hand_rmsprop, { .rms = 0.9, .delta = 1e-3 } },
-		{ "max_iter: 7 type: 'AdaDelta' momentum: 0.95 delta: 1e-4", hand_adadelta, { .m1 = 0.95, .delta = 1e-4 } },
-		{ "max_iter: 7 type: 'Adam' momentum: 0.9 momentum2: 0.99 delta: 1e-6", hand_adam, { .m1 = 0.9, .m2 = 0.99, .delta = 1e-6 } },
-		{ "max_iter: 7 solver_type: ADAM momentum: 0.9 momentum2: 0.99 delta: 1e-6", hand_adam, { .m1 = 0.9, .m2 = 0.99, .delta = 1e-6 } },
+		{ "max_iter: 7 type: 'RMSProp' rms_decay: 0.9 delta: 1e-3",
+		  hand_rmsprop,
+		  { .rms = 0.9, .delta = 1e-3 } },
+		{ "max_iter: 7 type: 'AdaDelta' momentum: 0.95 delta: 1e-4",
+		  hand_adadelta,
+		  { .m1 = 0.95, .delta = 1e-4 } },
+		{ "max_iter: 7 type: 'Adam' momentum: 0.9 momentum2: 0.99 delta: 1e-6",
+		  hand_adam,
+		  { .m1 = 0.9, .m2 = 0.99, .delta = 1e-6 } },
+		{ "max_iter: 7 solver_type: ADAM momentum: 0.9 momentum2: 0.99 delta: 1e-6",
+		  hand_adam,
+		  { .m1 = 0.9, .m2 = 0.99, .delta = 1e-6 } },
 	};
 
 	for (size_t i = 0; i < MOKA_COUNT(rows); i++) {
@@ -256,18 +266,19 @@ T_TEST(clipping_and_l1)
 /* y = (w 2, w 5), t = (3, 1): each use's gradient is (w x - t) x; EuclideanLoss divides by the batch of 1, and by 2. */
 static void shared_net(char *out, size_t size, const char *a, const char *b)
 {
-	snprintf(out, size,
-		 "net_param { layer { name: 'd' type: 'DummyData' top: 'a' top: 'b' top: 't0' top: 't1' dummy_data_param { shape { dim: 1 dim: 1 }"
-		 " data_filler { value: 2 } data_filler { value: 5 } data_filler { value: 3 } data_filler { value: 1 } } }"
-		 " layer { name: 'l1' type: 'InnerProduct' bottom: 'a' top: 'y0' param { name: 'w' %s }"
-		 "  inner_product_param { num_output: 1 bias_term: false weight_filler { value: 0.5 } } }"
-		 " layer { name: 'l2' type: 'InnerProduct' bottom: 'b' top: 'y1' param { name: 'w' %s }"
-		 "  inner_product_param { num_output: 1 bias_term: false weight_filler { value: 0.5 } } }"
-		 " layer { name: 'ty' type: 'Concat' bottom: 'y0' bottom: 'y1' top: 'y' }"
-		 " layer { name: 'tt' type: 'Concat' bottom: 't0' bottom: 't1' top: 't' }"
-		 " layer { name: 'loss' type: 'EuclideanLoss' bottom: 'y' bottom: 't' top: 'loss' } }"
-		 " snapshot_after_train: false random_seed: 1 base_lr: 0.001 lr_policy: 'fixed' momentum: 0.9 weight_decay: 0.01 max_iter: 6",
-		 a, b);
+	snprintf(
+		out, size,
+		"net_param { layer { name: 'd' type: 'DummyData' top: 'a' top: 'b' top: 't0' top: 't1' dummy_data_param { shape { dim: 1 dim: 1 }"
+		" data_filler { value: 2 } data_filler { value: 5 } data_filler { value: 3 } data_filler { value: 1 } } }"
+		" layer { name: 'l1' type: 'InnerProduct' bottom: 'a' top: 'y0' param { name: 'w' %s }"
+		"  inner_product_param { num_output: 1 bias_term: false weight_filler { value: 0.5 } } }"
+		" layer { name: 'l2' type: 'InnerProduct' bottom: 'b' top: 'y1' param { name: 'w' %s }"
+		"  inner_product_param { num_output: 1 bias_term: false weight_filler { value: 0.5 } } }"
+		" layer { name: 'ty' type: 'Concat' bottom: 'y0' bottom: 'y1' top: 'y' }"
+		" layer { name: 'tt' type: 'Concat' bottom: 't0' bottom: 't1' top: 't' }"
+		" layer { name: 'loss' type: 'EuclideanLoss' bottom: 'y' bottom: 't' top: 'loss' } }"
+		" snapshot_after_train: false random_seed: 1 base_lr: 0.001 lr_policy: 'fixed' momentum: 0.9 weight_decay: 0.01 max_iter: 6",
+		a, b);
 }
 
 /* mult 0, 0: one summed gradient with lr_mult `one`; else one history per use. */
@@ -297,8 +308,8 @@ T_TEST(shared_parameters_by_both_rules)
 		bool per_use;
 	} rows[] = {
 		{ "lr_mult: 2", "lr_mult: 2", 2, 2, false },
-		{ "lr_mult: 2", "", 2, 2, false },  /* a silent use takes the stated value */
-		{ "", "lr_mult: 3", 3, 3, false },  /* the owner too */
+		{ "lr_mult: 2", "", 2, 2, false }, /* a silent use takes the stated value */
+		{ "", "lr_mult: 3", 3, 3, false }, /* the owner too */
 		{ "", "", 1, 1, false },
 		{ "lr_mult: 1", "lr_mult: 10", 1, 10, true },
 	};
