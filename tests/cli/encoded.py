@@ -48,7 +48,7 @@ def one(moka, root, row):
 
 
 def main():
-    moka = os.environ.get("MOKA") or sys.argv[1]
+    moka = os.environ.get("MOKA_PLAIN") or os.environ.get("MOKA") or sys.argv[1]  # MOKA_PLAIN: a build without sanitizers
     only = sys.argv[1:] if os.environ.get("MOKA") else sys.argv[2:]
     here = os.environ.get("MOKA_SOURCE_ROOT") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
     root = os.path.join(os.environ.get("MOKA_SHARED") or os.path.join(here, "..", "shared"), "prototxt")
