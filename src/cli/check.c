@@ -124,7 +124,7 @@ static void check_solver(struct cli_call *c, struct cli_net *n, struct moka_net_
 		own.phase = which < 0 ? MOKA_TRAIN : MOKA_TEST;
 		if (cli_has(c, "phase") && own.phase != o.phase)
 			continue;
-		if (moka_model_solver_net(n->file, which, &moka_layer_schema, &m, &n->findings)) {
+		if (moka_model_solver_net(n->file, which, cli_schema(c), &m, &n->findings)) {
 			if (which < 0 && !names_a_net(n->file->root))
 				return; /* said once is enough */
 			continue;
@@ -253,7 +253,7 @@ static bool look(struct cli_call *c, struct cli_net *n, struct moka_net_options 
 
 	moka_findings_init(&n->findings);
 	n->findings_ready = true;
-	if (moka_model_open(&n->file, c->words[0], &moka_layer_schema, &mo, &n->findings)) {
+	if (moka_model_open(&n->file, c->words[0], cli_schema(c), &mo, &n->findings)) {
 		n->file = NULL;
 		return true;
 	}
@@ -295,6 +295,7 @@ static const struct cli_option check_options[] = {
 	{ "batch", 0, "N", "first dimension of every input", 0 },
 	{ "strict", 0, NULL, "unknown fields and layer types are errors", 0 },
 	CLI_OPTION_FORMAT("text|json"),
+	CLI_OPTION_PLUGIN,
 	CLI_OPTIONS_END,
 };
 

@@ -196,6 +196,7 @@ static const struct cli_option classify_options[] = {
 	{ "blob", 0, "NAME", "the blob that holds the answer (default: the net's last output)", 0 },
 	{ "show", 0, NULL, "print each picture, small", 0 },
 	CLI_OPTION_THREADS,
+	CLI_OPTION_PLUGIN,
 	CLI_OPTIONS_END,
 };
 

@@ -9,6 +9,7 @@
  *   options.c  words -> struct cli_call, from the tables
  *   report.c   findings, errors, notes on standard error; results on standard output; exit status
  *   open.c     what most commands do first: model, net, weights, threads
+ *   plugin.c   --plugin and MOKA_PLUGIN_PATH: layer types from shared objects
  *
  * Results go to standard output, everything else to standard error. A command returns its exit status and never calls exit().
  * Names here start with cli_ and not moka_: nothing of this floor is in the library.
@@ -50,6 +51,9 @@ struct cli_option {
 /* clang-format off */
 #define CLI_OPTIONS_END { NULL, 0, NULL, NULL, 0 }
 #define CLI_OPTION_THREADS { "threads", 0, "N", "threads to compute with (default: as many as the machine gives)", 0 }
+/* Its values are loaded before the command runs: cli_schema() and cli_net_options() know them. */
+#define CLI_OPTION_PLUGIN \
+	{ "plugin", 0, "FILE.so", "layer types of your own, from a shared object; repeat for several", CLI_REPEAT }
 #define CLI_OPTION_FORMAT(forms) { "format", 0, forms, "form of the output (default text)", 0 }
 /* What decides which layers a net has, and their shapes; cli_net_options() reads these four, "batch" and "strict". */
 #define CLI_OPTIONS_NET(phase_help) \
@@ -93,6 +97,9 @@ struct cli_call {
 	int n_words;
 	struct cli_value *values; /* in the order given */
 	int n_values;
+	struct moka_registry registry; /* the layer types: Moka's own and the plugins' */
+	void **plugins;		       /* n_plugins handles of the dynamic linker */
+	int n_plugins;
 };
 
 /*
@@ -101,6 +108,13 @@ struct cli_call {
  */
 int cli_parse(struct cli_call *c, int n, char **words);
 void cli_call_release(struct cli_call *c);
+/*
+ * plugin.c: loads MOKA_PLUGIN_PATH and every --plugin into c->registry, where the command takes --plugin. A status; what is wrong
+ * is printed. Without it, or before it, the registry is that of the built-in types.
+ */
+int cli_load_plugins(struct cli_call *c);
+void cli_unload_plugins(struct cli_call *c);
+const struct moka_schema *cli_schema(const struct cli_call *c); /* for the readers of models and weights */
 /* The last value given, or NULL. An option that isn't in the command's table is a bug of the command. */
 const char *cli_get(const struct cli_call *c, const char *option);
 bool cli_has(const struct cli_call *c, const char *option);

@@ -341,7 +341,7 @@ static int convert_raw(struct cli_call *c, enum target target, const char *out)
 	if (c->n_words > 1)
 		return cli_usage(c, "--raw passes one file on; '%s' is one too many", c->words[1]);
 	moka_findings_init(&f);
-	moka_model_open(&m, c->words[0], &moka_layer_schema, &mo, &f);
+	moka_model_open(&m, c->words[0], cli_schema(c), &mo, &f);
 	if (cli_report(c, &f, MOKA_WARNING) && m)
 		status = target == TO_TEXT ? write_text(c, m->root, out) : write_binary(c, m->root, out);
 	moka_model_free(m);
@@ -400,7 +400,7 @@ static int convert_net(struct cli_call *c, struct cli_net *n, struct moka_net_op
 
 	moka_findings_init(&n->findings);
 	n->findings_ready = true;
-	if (moka_model_open(&n->file, c->words[0], &moka_layer_schema, &mo, &n->findings) || n->findings.errors) {
+	if (moka_model_open(&n->file, c->words[0], cli_schema(c), &mo, &n->findings) || n->findings.errors) {
 		cli_report(c, &n->findings, MOKA_WARNING);
 		return CLI_FAILED;
 	}
@@ -443,7 +443,7 @@ static int convert_arrays(struct cli_call *c, struct cli_net *n, enum target tar
 	n->weights = calloc(1, sizeof(*n->weights));
 	if (!n->weights)
 		return cli_fail(c, NULL, "no memory");
-	if (moka_weights_open(&n->weights[0], c->words[0], &moka_layer_schema, &err))
+	if (moka_weights_open(&n->weights[0], c->words[0], cli_schema(c), &err))
 		return cli_fail_error(c, &err);
 	n->n_weights = 1;
 	return write_arrays(c, n, target, out);
@@ -482,6 +482,7 @@ static const struct cli_option convert_options[] = {
 	{ "raw", 0, NULL, "pass the message on as written, old syntax and weights included", 0 },
 	{ "batch", 0, "N", "first dimension of every input, and batch_size of data layers", 0 },
 	{ "input", 0, "BLOB=SHAPE", "shape of an input, as data=1x3x224x224; repeat for several", CLI_REPEAT },
+	CLI_OPTION_PLUGIN,
 	CLI_OPTIONS_END,
 };
 

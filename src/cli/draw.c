@@ -11,6 +11,7 @@ static const struct cli_option draw_options[] = {
 	{ "format", 0, "FORM", "svg, png, dot or html (default: by the ending of the picture's name, else svg)", 0 },
 	{ "output", 'o', "FILE", "the picture's file (default: standard output)", 0 },
 	{ "strict", 0, NULL, "unknown fields and layer types are errors", 0 },
+	CLI_OPTION_PLUGIN,
 	CLI_OPTIONS_END,
 };
 

@@ -138,6 +138,7 @@ static const struct cli_option explain_options[] = {
 	CLI_OPTION_FORMAT("FORM"),
 	{ "output", 'o', "FILE", "write to FILE; its ending says the form where --format does not", 0 },
 	{ "strict", 0, NULL, "unknown fields and layer types are errors", 0 },
+	CLI_OPTION_PLUGIN,
 	CLI_OPTIONS_END,
 };
 

@@ -160,10 +160,20 @@ static int unknown_command(const struct cli_call *c, const struct cli_command *c
 	return cli_usage(c, "there is no command '%s'", word);
 }
 
+static int parse_and_run(struct cli_call *c, int n, char **words)
+{
+	int status = cli_parse(c, n, words);
+
+	if (status)
+		return status;
+	if (c->help)
+		return command_help(c);
+	status = cli_load_plugins(c);
+	return status ? status : c->command->run(c);
+}
+
 static int run_command(struct cli_call *c, int n, char **words)
 {
-	int status;
-
 	c->name = moka_arena_printf(&c->arena, "%s %s", c->name, c->command->name);
 	if (!c->name)
 		return CLI_FAILED;
@@ -178,10 +188,7 @@ static int run_command(struct cli_call *c, int n, char **words)
 			return unknown_command(c, table, words[0]);
 		return run_command(c, n - 1, words + 1);
 	}
-	status = cli_parse(c, n, words);
-	if (status)
-		return status;
-	return c->help ? command_help(c) : c->command->run(c);
+	return parse_and_run(c, n, words);
 }
 
 /* `moka help`, `moka help run`, `moka help data images` */
@@ -248,9 +255,7 @@ static bool run_alias(struct cli_call *c, const char *program, int n, char **wor
 			*status = cli_fail(c, NULL, "this Moka does not have the command '%s'", a->command);
 			return true;
 		}
-		*status = cli_parse(c, n, words);
-		if (!*status)
-			*status = c->help ? command_help(c) : c->command->run(c);
+		*status = parse_and_run(c, n, words);
 		return true;
 	}
 	return false;

@@ -66,6 +66,7 @@ bool cli_net_options(struct cli_call *c, enum moka_phase otherwise, struct moka_
 	if (cli_takes(c, "strict"))
 		o->strict = cli_switch(c, "strict", false);
 	o->sources = moka_sources;
+	o->registry = &c->registry;
 	return true;
 }
 
@@ -118,13 +119,13 @@ bool cli_open_model(struct cli_call *c, const char *path, struct moka_net_option
 	enum moka_status status;
 
 	ready_findings(n);
-	status = moka_model_open(&n->file, path, &moka_layer_schema, &mo, &n->findings);
+	status = moka_model_open(&n->file, path, cli_schema(c), &mo, &n->findings);
 	if (status)
 		return nothing(n, path, status);
 	n->model = n->file;
 	if (n->file->kind == MOKA_MODEL_SOLVER) {
 		n->model = NULL;
-		status = moka_model_solver_net(n->file, o->phase == MOKA_TEST ? 0 : -1, &moka_layer_schema, &n->model,
+		status = moka_model_solver_net(n->file, o->phase == MOKA_TEST ? 0 : -1, cli_schema(c), &n->model,
 					       &n->findings);
 		if (status)
 			return nothing(n, path, status);
@@ -163,7 +164,7 @@ bool cli_load_weights(struct cli_call *c, struct cli_net *n, bool strict)
 		return !cli_fail(c, NULL, "no memory");
 	for (int i = 0; i < count; i++) {
 		struct moka_weights *w;
-		if (moka_weights_open(&w, paths[i], &moka_layer_schema, &err)) {
+		if (moka_weights_open(&w, paths[i], cli_schema(c), &err)) {
 			moka_find(&n->findings, MOKA_ERROR, "weights-unreadable", nowhere, "%s", err.message);
 			if (err.hint[0])
 				moka_find_hint(&n->findings, "%s", err.hint);

@@ -216,6 +216,7 @@ int cli_parse(struct cli_call *c, int n, char **words)
 
 void cli_call_release(struct cli_call *c)
 {
+	cli_unload_plugins(c);
 	moka_arena_release(&c->arena);
 }
 

@@ -462,6 +462,7 @@ static const struct cli_option run_options[] = {
 	CLI_OPTION_THREADS,
 	{ "output", 'o', "DIR", "write the blobs into DIR as .npy files instead of printing a table", 0 },
 	{ "strict", 0, NULL, "unknown fields are errors", 0 },
+	CLI_OPTION_PLUGIN,
 	CLI_OPTIONS_END,
 };
 

@@ -106,7 +106,7 @@ static int test_net(struct cli_call *c, struct cli_net *n, int64_t iterations)
 static int test_run(struct cli_call *c)
 {
 	const char *path = cli_model_path(c);
-	struct moka_net_options o = { .for_run = true, .sources = moka_sources };
+	struct moka_net_options o = { .for_run = true, .sources = moka_sources, .registry = &c->registry };
 	struct cli_net n = { 0 };
 	int64_t iterations;
 	int status = CLI_FAILED;
@@ -128,6 +128,7 @@ static const struct cli_option test_options[] = {
 	CLI_OPTIONS_NET("phase to build (default test)"),
 	CLI_OPTION_THREADS,
 	{ "gpu", 0, "ID", "taken for scripts written for caffe; Moka computes on the CPU", CLI_HIDDEN },
+	CLI_OPTION_PLUGIN,
 	CLI_OPTIONS_END,
 };
 

@@ -277,6 +277,7 @@ static const struct cli_option time_options[] = {
 	CLI_OPTIONS_NET("which phase's net (default train, as in caffe; with --forward-only test)"),
 	CLI_OPTION_THREADS,
 	CLI_OPTION_FORMAT("text|json"),
+	CLI_OPTION_PLUGIN,
 	CLI_OPTIONS_END,
 };
 

@@ -278,6 +278,7 @@ static int train_with(struct cli_call *c, struct moka_pool *pool)
 	struct moka_solver_options o = { .snapshot = cli_get(c, "snapshot"),
 					 .pool = pool,
 					 .sources = moka_sources,
+					 .registry = &c->registry,
 					 .on_event = show_event,
 					 .arg = &show,
 					 .request = &request };
@@ -295,7 +296,7 @@ static int train_with(struct cli_call *c, struct moka_pool *pool)
 	if (open_log(c, &show))
 		return CLI_FAILED;
 	moka_findings_init(&f);
-	if (moka_model_open(&model, cli_get(c, "solver"), &moka_layer_schema, &expect_solver, &f)) {
+	if (moka_model_open(&model, cli_get(c, "solver"), cli_schema(c), &expect_solver, &f)) {
 		cli_report(c, &f, MOKA_NOTE);
 	} else {
 		status = run_solver(c, model, &o, &show, &f);
@@ -327,6 +328,7 @@ static const struct cli_option train_options[] = {
 	{ "sigint_effect", 0, "stop|snapshot|none", "what Ctrl-C does (default stop: snapshots, then stops)", 0 },
 	{ "sighup_effect", 0, "stop|snapshot|none", "what SIGHUP does (default snapshot)", 0 },
 	{ "gpu", 0, "ID", "taken for scripts written for caffe; Moka computes on the CPU", CLI_HIDDEN },
+	CLI_OPTION_PLUGIN,
 	CLI_OPTIONS_END,
 };
 

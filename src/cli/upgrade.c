@@ -48,7 +48,7 @@ static int upgrade_run(struct cli_call *c)
 		return cli_usage(c, "the file to write is given twice: '%s' and -o %s", c->words[1],
 				 cli_get(c, "output"));
 	moka_findings_init(&f);
-	moka_model_open(&m, c->words[0], &moka_layer_schema, &mo, &f);
+	moka_model_open(&m, c->words[0], cli_schema(c), &mo, &f);
 	if (cli_report(c, &f, MOKA_NOTE) && m) {
 		if (!was_upgraded(&f))
 			cli_note(c, "%s is in the current syntax already", c->words[0]);
@@ -61,6 +61,7 @@ static int upgrade_run(struct cli_call *c)
 
 static const struct cli_option upgrade_options[] = {
 	{ "output", 'o', "OUT", "the file to write (default: standard output)", 0 },
+	CLI_OPTION_PLUGIN,
 	CLI_OPTIONS_END,
 };
 

@@ -240,9 +240,28 @@ enum moka_status moka_layer_open_source(struct moka_layer *l, const char *kind, 
 
 /* ---- registry (layers/registry.c, over the list in layers/meson.build) ---------------------------- */
 
-extern const struct moka_layer_type *const moka_layer_types[];	      /* NULL ends */
-const struct moka_layer_type *moka_layer_type_find(const char *name); /* NULL: unknown */
-/* The tables of all layers as the readers want them. */
+extern const struct moka_layer_type *const moka_layer_types[];	      /* the built-in ones; NULL ends */
+const struct moka_layer_type *moka_layer_type_find(const char *name); /* among the built-in ones; NULL: unknown */
+/* The tables of all built-in layers as the readers want them. */
 extern const struct moka_schema moka_layer_schema;
+
+/*
+ * Which layer types there are: the built-in ones, and those that the caller adds. The caller holds it, hands it to the readers
+ * (its schema) and to whoever builds nets; it and the types outlive those nets. Read-only while in use: threads may
+ * share one. Wherever a registry is asked for, NULL means the built-in types.
+ */
+struct moka_registry {
+	const struct moka_layer_type **types;	 /* NULL ends; NULL as a whole: none added yet */
+	const struct moka_schema_layer **layers; /* their tables, in the same order */
+	size_t n;
+	struct moka_schema schema;
+};
+void moka_registry_init(struct moka_registry *r);
+void moka_registry_release(struct moka_registry *r);
+/* Adds a type (borrowed). MOKA_ERR_ARG where its name is taken, or where the struct isn't a usable type. */
+enum moka_status moka_registry_add(struct moka_registry *r, const struct moka_layer_type *t, struct moka_error *err);
+const struct moka_layer_type *moka_registry_find(const struct moka_registry *r, const char *name); /* NULL: unknown */
+const struct moka_layer_type *const *moka_registry_types(const struct moka_registry *r);	   /* NULL ends */
+const struct moka_schema *moka_registry_schema(const struct moka_registry *r);
 
 #endif

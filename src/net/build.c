@@ -51,6 +51,7 @@ static void say_unknown_type(struct moka__build *b, const struct moka_model_laye
 	const struct moka_node *n = moka_get(ml->msg, "type");
 	struct moka_loc loc = n ? moka_value_loc(ml->msg, n) : ml->loc;
 	const char *fork = moka_fork_of_layer(ml->type);
+	const struct moka_layer_type *const *types = moka_registry_types(b->o->registry);
 	struct moka_nearest near = { 0 };
 
 	if (!*ml->type) {
@@ -64,8 +65,8 @@ static void say_unknown_type(struct moka__build *b, const struct moka_model_laye
 		return;
 	}
 	moka__say(b, severity, "unknown-layer-type", loc, ml->name, ml->type, "no such layer type is known");
-	for (int i = 0; moka_layer_types[i] && b->advice < MOKA__MAX_ADVICE; i++)
-		moka_nearest_try(&near, ml->type, moka_layer_types[i]->schema.type);
+	for (int i = 0; types[i] && b->advice < MOKA__MAX_ADVICE; i++)
+		moka_nearest_try(&near, ml->type, types[i]->schema.type);
 	b->advice++;
 	if (near.best)
 		moka_find_hint(b->f, "did you mean '%s'?", near.best);
@@ -94,7 +95,7 @@ static void init_layer(struct moka__build *b, struct moka_net_layer *nl, const s
 
 	nl->type_name = ml->type;
 	nl->loc = ml->loc;
-	l->type = moka_layer_type_find(ml->type);
+	l->type = moka_registry_find(b->o->registry, ml->type);
 	l->name = ml->name;
 	l->msg = ml->msg;
 	l->phase = moka_has(ml->msg, "phase") ? (enum moka_phase)moka_get_int(ml->msg, "phase") : b->o->phase;

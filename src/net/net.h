@@ -123,6 +123,7 @@ struct moka_net_options {
 	int n_gradient_tops;
 	bool strict;
 	const struct moka_source_ops *const *sources; /* NULL-terminated; may be NULL */
+	const struct moka_registry *registry;	      /* layer types; NULL: the built-in ones. Outlives the net */
 	uint64_t seed;
 	int64_t memory_limit_bytes; /* of blobs and parameters; 0: 64 GiB or the machine's memory, whichever is less */
 };

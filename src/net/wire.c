@@ -239,13 +239,16 @@ void moka__wire_bottoms(struct moka__build *b, int layer)
 
 /* ---- tops ------------------------------------------------------------------------------------------------ */
 
-static bool has_loss(const struct moka_net_layer *nl, int top)
-{
+/* What the layer says of its tops' loss weights, read once for all of them. */
+struct stated_loss {
 	double w[32];
-	size_t n = moka_get_floats(nl->l.msg, "loss_weight", w, MOKA_COUNT(w));
+	size_t n;
+};
 
-	if (n)
-		return (size_t)top < n && top < (int)MOKA_COUNT(w) && w[top] != 0;
+static bool has_loss(const struct moka_net_layer *nl, const struct stated_loss *said, int top)
+{
+	if (said->n)
+		return (size_t)top < said->n && top < (int)MOKA_COUNT(said->w) && said->w[top] != 0;
 	return top == 0 && nl->l.type && (nl->l.type->flags & MOKA_LOSS);
 }
 
@@ -321,7 +324,8 @@ static void say_duplicate(struct moka__build *b, const struct moka_net_layer *nl
 		"two layers can't make one blob, unless the second has it as its bottom at the same position (in place): rename one");
 }
 
-static void wire_top(struct moka__build *b, int layer, int i, const char *name, struct moka_loc loc)
+static void wire_top(struct moka__build *b, int layer, const struct stated_loss *said, int i, const char *name,
+		     struct moka_loc loc)
 {
 	struct moka_net_layer *nl = &b->n->layers[layer];
 	bool same_name = i < nl->l.n_bottom && !strcmp(name, nl->l.bottom[i].name);
@@ -330,7 +334,7 @@ static void wire_top(struct moka__build *b, int layer, int i, const char *name, 
 	if (same_name && can_alias(b, nl, i)) {
 		nl->tops[i] = nl->bottoms[i];
 		nl->in_place = true;
-		b->readers[nl->tops[i]] += has_loss(nl, i);
+		b->readers[nl->tops[i]] += has_loss(nl, said, i);
 		hold(b, nl, i);
 		return;
 	}
@@ -341,7 +345,7 @@ static void wire_top(struct moka__build *b, int layer, int i, const char *name, 
 	nl->tops[i] = add_blob(b, name, loc, layer, i, true);
 	if (nl->tops[i] < 0)
 		return;
-	b->readers[nl->tops[i]] += has_loss(nl, i);
+	b->readers[nl->tops[i]] += has_loss(nl, said, i);
 	b->n->blobs[nl->tops[i]].shape = nl->l.top[i].shape;
 	b->n->blobs[nl->tops[i]].is_input = nl->is_input;
 	hold(b, nl, i);
@@ -351,7 +355,9 @@ void moka__wire_tops(struct moka__build *b, int layer)
 {
 	struct moka_net_layer *nl = &b->n->layers[layer];
 	const struct moka_node *node = NULL;
+	struct stated_loss said;
 
+	said.n = moka_get_floats(nl->l.msg, "loss_weight", said.w, MOKA_COUNT(said.w));
 	nl->tops = MOKA_NEWN(&b->n->arena, nl->l.n_top + 1, int);
 	if (!nl->tops) {
 		b->no_memory = true;
@@ -360,7 +366,7 @@ void moka__wire_tops(struct moka__build *b, int layer)
 	for (int i = 0; i < nl->l.n_top && !b->no_memory; i++) {
 		node = moka_next(nl->l.msg, "top", node);
 		if (node) {
-			wire_top(b, layer, i, nl->l.top[i].name, moka_value_loc(nl->l.msg, node));
+			wire_top(b, layer, &said, i, nl->l.top[i].name, moka_value_loc(nl->l.msg, node));
 			continue;
 		}
 		nl->tops[i] = add_blob(b, nl->l.top[i].name, nl->loc, layer, i, false); /* a loss that names no top */
@@ -410,7 +416,7 @@ static int missing_label(struct moka__build *b, int model_layer, const struct mo
 bool moka__wire_drop(struct moka__build *b, int model_layer)
 {
 	const struct moka_model_layer *ml = &b->m->layers[model_layer];
-	const struct moka_layer_type *t = moka_layer_type_find(ml->type);
+	const struct moka_layer_type *t = moka_registry_find(b->o->registry, ml->type);
 	const struct moka_node *node;
 	const char *name;
 	char why[600];

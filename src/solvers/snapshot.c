@@ -232,7 +232,7 @@ static enum moka_status restore_weights(struct moka_solver *s, const struct moka
 		return MOKA_OK;
 	if (slash && !moka_path_exists(path))
 		path = moka_path_resolve(&s->arena, slash + 1, text->path);
-	if (moka_weights_open(&w, path, &moka_layer_schema, &err)) {
+	if (moka_weights_open(&w, path, moka_registry_schema(s->o.registry), &err)) {
 		bad_state(f, text, "snapshot-weights", "put the .caffemodel back, or beside the .solverstate",
 			  moka_arena_printf(&s->arena, "the snapshot's weights '%s' can't be read: %s", named,
 					    err.message));

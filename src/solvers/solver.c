@@ -119,6 +119,7 @@ static enum moka_status build_net(struct moka_solver *s, int which, struct moka_
 				       .for_run = true,
 				       .backward = which < 0,
 				       .sources = s->o.sources,
+				       .registry = s->o.registry,
 				       .seed = s->seed };
 	struct moka_exec_options eo = {
 		.keep = MOKA_KEEP_ALL, .backward = which < 0, .pool = s->o.pool, .seed = s->seed
@@ -127,7 +128,7 @@ static enum moka_status build_net(struct moka_solver *s, int which, struct moka_
 	struct moka_model *m;
 	struct moka_error err;
 
-	MOKA_TRY(moka_model_solver_net(s->model, which, &moka_layer_schema, &m, f));
+	MOKA_TRY(moka_model_solver_net(s->model, which, moka_registry_schema(s->o.registry), &m, f));
 	if (which < 0) {
 		state = moka_get_msg(s->root, "train_state");
 	} else {
@@ -202,7 +203,7 @@ static enum moka_status load_weights(struct moka_solver *s, const char *path, st
 	if (!text)
 		return MOKA_ERR_NOMEM;
 	text->path = path;
-	if (moka_weights_open(&w, path, &moka_layer_schema, &err)) {
+	if (moka_weights_open(&w, path, moka_registry_schema(s->o.registry), &err)) {
 		moka_find(f, MOKA_ERROR, "weights", (struct moka_loc){ text, 0, 0 }, "%s", err.message);
 		if (err.hint[0])
 			moka_find_hint(f, "%s", err.hint);

@@ -66,6 +66,7 @@ struct moka_solver_options {
 	int64_t seed;	      /* < 0: the solver's random_seed */
 	struct moka_pool *pool;
 	const struct moka_source_ops *const *sources;
+	const struct moka_registry *registry; /* layer types; NULL: the built-in ones */
 	void (*on_event)(void *arg, const struct moka_solver_event *e);
 	void *arg;
 	volatile sig_atomic_t
