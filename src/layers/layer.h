@@ -89,7 +89,9 @@ struct moka_layer {
 		beside; /* path of the model's file: a relative path of data is looked for beside it too; may be NULL */
 	bool for_run;	/* missing data is an error, not a warning */
 	uint64_t seed;
-	int64_t batch; /* > 0: replaces the batch size that the file states */
+	int64_t batch;	  /* > 0: replaces the batch size that the file states */
+	int64_t skip_bad; /* > 0: so many damaged records may be left out; 0: the first one is an error */
+	int read_threads; /* that read ahead; 0: as many as seem good */
 	/* data layers: the opened source (NULL where only shapes are wanted and none could be opened); the net closes it */
 	struct moka_source *source;
 	const struct moka_source_ops *source_ops;
@@ -115,8 +117,9 @@ struct moka_call {
 	struct moka_gemm_ws *gemm;
 	struct moka_rng *rng; /* this layer's own stream in this execution */
 	/*
-	 * For the one layer whose tops have a size that the data decide (Filter): it writes how many items (first
-	 * dimension) of its tops are real; the rest are zeros. -1 (as the caller sets it) where all are. NULL: not asked.
+	 * For layers whose tops have a size that the data decide (Filter, DetectionOutput): they write how many items of
+	 * their tops are real, along the first axis that isn't 1; the rest are zeros. -1 (as the caller sets it) where all
+	 * are. NULL: not asked.
 	 */
 	int64_t *top_items;
 	struct moka_error *err;
@@ -232,6 +235,10 @@ struct moka_source_ops {
 	enum moka_status (*seek)(struct moka_source *s, uint64_t batch_index, struct moka_error *err);
 	int64_t (*rows)(const struct moka_source *s); /* 0: unknown */
 	void (*close)(struct moka_source *s);
+	/* optional: how many damaged records were left out, and what was wrong with the first */
+	int64_t (*skipped)(const struct moka_source *s, char *first, size_t size);
+	/* optional: takes the bottoms of one pass (HDF5Output); such a source gives no shape and reads nothing */
+	enum moka_status (*write)(struct moka_source *s, int n, const struct moka_view *bottom, struct moka_error *err);
 };
 /* What shape() of a data layer calls: opens l->source where it is not open (through the net's table). Leaves l->source NULL, with
  * a warning finding, where the net is built for explaining and the data can't be opened; an error where it is built to run. `path` is resolved beside the model's file. */
