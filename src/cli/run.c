@@ -72,18 +72,13 @@ static int choose_blobs(struct run *r)
 	return CLI_OK;
 }
 
-/*
- * The shape as it came out: a Filter's items, a DetectionOutput's rows are as many as the data let through. They are counted
- * along the first axis; of a table of rows, (1, 1, rows, 7), along the third.
- */
+/* The shape as it came out: a Filter's items are as many as the data let through. */
 static struct moka_shape shape_now(const struct run *r, int blob)
 {
 	struct moka_shape s = r->n.net->blobs[blob].shape;
 	int64_t items = moka_exec_items(r->e, blob);
 
-	if (items >= 0 && s.n == 4 && s.d[0] == 1 && s.d[1] == 1)
-		s.d[2] = items;
-	else if (items >= 0 && s.n > 0)
+	if (items >= 0 && s.n > 0)
 		s.d[0] = items;
 	return s;
 }

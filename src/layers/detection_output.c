@@ -244,8 +244,7 @@ static int64_t write_image(const struct detection_job *j, int64_t n, real *top)
 	return j->picks[n] * 7;
 }
 
-/* Returns how many rows are real. */
-static int64_t write_rows(const struct detection_job *j, const struct moka_view *top)
+static void write_rows(const struct detection_job *j, const struct moka_view *top)
 {
 	int64_t at = 0;
 
@@ -257,7 +256,6 @@ static int64_t write_rows(const struct detection_job *j, const struct moka_view 
 	}
 	at = at ? at : j->v->num * 7;
 	moka_set(top->count - at, 0, top->data + at);
-	return at / 7;
 }
 
 static enum moka_status detection_forward(const struct moka_layer *l, struct moka_call *c)
@@ -278,9 +276,7 @@ static enum moka_status detection_forward(const struct moka_layer *l, struct mok
 	moka_parallel(c->pool, decode_piece, &j, v->num * v->priors, 1024);
 	moka_parallel(c->pool, class_piece, &j, v->num * v->classes, 1);
 	moka_parallel(c->pool, image_piece, &j, v->num, 1);
-	const int64_t rows = write_rows(&j, &c->top[0]);
-	if (c->top_items)
-		*c->top_items = rows;
+	write_rows(&j, &c->top[0]);
 	return MOKA_OK;
 }
 

@@ -117,7 +117,7 @@ struct moka_call {
 	struct moka_gemm_ws *gemm;
 	struct moka_rng *rng; /* this layer's own stream in this execution */
 	/*
-	 * For layers whose tops have a size that the data decide (Filter, DetectionOutput): they write how many items of
+	 * For layers whose tops have a size that the data decide (Filter): they write how many items of
 	 * their tops are real, along the first axis that isn't 1; the rest are zeros. -1 (as the caller sets it) where all
 	 * are. NULL: not asked.
 	 */
