@@ -3,8 +3,8 @@
 
 Every .prototxt under FOLDER (default ../shared/prototxt beside the source root) is explained in both phases as its file says.
 A net counts where in one of them every blob has a shape and no finding is an error. Where a net leaves its inputs open (a
-fragment; data whose source is absent), a second try gives them: 1x3x224x224, or what --input can say for the
-open blobs. The rest is listed by reason: the first error, or the first layer type that Moka has no table of.
+fragment; data whose source is absent), more tries give them: what the net says of them, the holes filled with
+usual sizes; labels as their loss wants them. The rest is listed by reason: the first error, or the first layer type that Moka has no table of.
 
 Not counted: solvers, files that are no net, and nets that are at fault themselves (a syntax error, a bottom nobody
 makes, a field that no Caffe has): those are listed by their finding under "at fault".
@@ -19,7 +19,7 @@ import sys
 
 # Findings that say the file is wrong whatever program reads it.
 AT_FAULT = {"syntax", "missing-bottom", "made-later", "cycle", "duplicate-top", "bad-value", "repeated-field", "unterminated",
-            "include-and-exclude", "conflict-markers", "bottom-count", "top-count", "no-layers", "not-text", "bad-blob"}
+            "include-and-exclude", "conflict-markers", "bottom-count", "top-count", "no-layers", "not-text", "bad-blob", "mixed-syntax", "mixed-layers", "bad-escape"}
 
 
 def explain(moka, path, words):
@@ -53,25 +53,116 @@ def complete(net):
     return bool(net["blobs"]) and not open_blobs(net) and not errors(net)
 
 
-def guesses(net):
-    """--input words for what the net leaves open from outside: labels are one number an item."""
-    words = []
-    for name in net_inputs(net):
-        label = re.search(r"label|sim|clip|cont|idx|index", name, re.I)
-        words += ["--input", name + ("=1" if label else "=1x3x224x224")]
-    return words
-
-
 def net_inputs(net):
-    unknown = {b["name"] for b in open_blobs(net)}
+    """Blobs that come from outside the net and whose shape it leaves open."""
     made_by = {}
     for layer in net["layers"]:
         for top in layer["tops"]:
             made_by.setdefault(top, layer)
-    for name in sorted(unknown):
-        maker = made_by.get(name)
+    for blob in open_blobs(net):
+        maker = made_by.get(blob["name"])
         if maker is None or not maker["bottoms"]:
-            yield name
+            yield blob
+
+
+def batch_of(net):
+    """What the net's own inputs say of the batch."""
+    for blob in net["blobs"]:
+        if dims(blob) and dims(blob)[0] and dims(blob)[0] > 0:
+            return dims(blob)[0]
+    return 2
+
+
+# Channels and sides that published nets were made for, tried one after another where the file says neither.
+IMAGES = [(3, 224), (1, 28), (3, 32), (1, 224), (3, 299), (6, 224), (2, 28), (3, 321), (4, 224), (9, 224), (3, 608), (2, 64),
+          (1, 100), (10, 224), (3, 12), (3, 24), (3, 48)]
+LABELS = re.compile(r"label|sim|truth|gt|target|weight|bbox|roi|pts|landmark|score|mask|class|cont|clip|indicator|seq_ind", re.I)
+
+
+def peers(net, name):
+    """The shapes that a label could have: its loss's other bottom's, one number an item, one a place."""
+    shape_of = {b["name"]: dims(b) for b in net["blobs"]}
+    for layer in net["layers"]:
+        if name not in layer["bottoms"]:
+            continue
+        recurrent = re.search("LSTM|RNN", layer["type"], re.I)
+        for other in layer["bottoms"]:
+            s = shape_of.get(other)
+            if other != name and s and all(d is not None and d >= 0 for d in s):
+                if recurrent:
+                    yield s[:2]
+                yield s
+                yield s[:1]
+                yield s[:1] + s[2:]
+                yield s[:1] + [1] + s[2:]
+
+
+def shape_words(shapes):
+    return [w for n, s in shapes.items() for w in ("--input", "%s=%s" % (n, "x".join(map(str, s))))]
+
+
+def first_shapes(net, channels, side):
+    """Every open input: what the net says of it, holes filled; inputs that look like labels last."""
+    shapes, batch = {}, batch_of(net)
+    for blob in net_inputs(net):
+        said = dims(blob)
+        if blob["name"] == "im_info":
+            shapes[blob["name"]] = [batch, 3]
+        elif re.fullmatch("rois|.*_rois", blob["name"]):
+            shapes[blob["name"]] = [batch, 5]
+        elif said:
+            fill = [batch, channels, side, side] if len(said) == 4 else [batch] + [1] * 7
+            shapes[blob["name"]] = [f if d is None or d < 0 else d for d, f in zip(said, fill)]
+        elif not LABELS.search(blob["name"]):
+            shapes[blob["name"]] = [batch, channels, side, side]
+    return shapes
+
+
+# What a finding says an input should have been.
+WANTED = (r"'([^']+)' is \d[\dx]*, \d+ values, and the new shape (\d+(?:x\d+)*) takes",
+          r"bottom '([^']+)' is \d[\dx]*, but the sequence markers.* must be (\d+(?:x\d+)*)")
+
+
+def learn(net, shapes):
+    """Takes from the errors the shape of an input that was guessed; False where they say none."""
+    for finding in errors(net):
+        for pattern in WANTED:
+            m = re.search(pattern, finding["message"])
+            if m and m.group(1) in shapes:
+                want = [int(d) for d in m.group(2).split("x")]
+                changed, shapes[m.group(1)] = shapes[m.group(1)] != want, want
+                return changed
+    return False
+
+
+def try_inputs(moka, path, words, net):
+    """Another explanation with open inputs given, complete if one of the tries was; and what was given."""
+    last = net
+    for channels, side in IMAGES:
+        shapes = first_shapes(net, channels, side)
+        for _ in range(6):
+            given = shape_words(shapes)
+            second = explain(moka, path, words + given)[1]
+            if second is None:
+                break
+            if complete(second):
+                return second, given
+            last = second if len(errors(second)) <= len(errors(last)) or last is net else last
+            rest = [b for b in net_inputs(second) if b["name"] not in shapes]
+            if errors(second) and learn(second, shapes):
+                continue
+            if not rest or errors(second):
+                break
+            name = rest[0]["name"]
+            options = list(peers(second, name)) or [[batch_of(second)]]
+            for option in options:
+                shapes[name] = option
+                third = explain(moka, path, words + shape_words(shapes))[1]
+                if third and not errors(third):
+                    break
+        if not list(net_inputs(net)):
+            break
+    return last, []
 
 
 def reason(net):
@@ -98,12 +189,10 @@ def judge(job):
             return path, "crash" if status in ("crash", "hang") else "not a net", said.split("\n")[0][:200]
         if complete(net):
             return path, "ok", ""
-        words = guesses(net)
-        if words:
-            _, second, _ = explain(moka, path, ["--phase", phase, *words])
-            if second and complete(second):
-                return path, "ok, inputs given", ""
-            net = second or net
+        if list(net_inputs(net)):
+            net, given = try_inputs(moka, path, ["--phase", phase], net)
+            if given:
+                return path, "ok, inputs given", " ".join(given)
         if best is None or len(errors(net)) < len(errors(best)):
             best = net
     why, where = reason(best)

@@ -107,6 +107,24 @@ static int show(struct cli_call *c, struct cli_net *n, enum cli_form form)
 	return status ? status : n->findings.errors ? CLI_FAILED : CLI_OK;
 }
 
+/* A solver without its net (it is on its author's disk): the schedule can be read all the same. */
+static void show_solver(const struct cli_call *c, struct cli_net *n)
+{
+	const char *path = cli_get(c, "output");
+	const bool to_file = path && strcmp(path, "-");
+	const struct moka_explain_options eo = { .width = cli_width(),
+						 .colour = !to_file && cli_colour(stdout),
+						 .ascii = !to_file && !cli_utf8(),
+						 .solver = n->file };
+	struct moka_buf out;
+
+	moka_findings_sort(&n->findings);
+	moka_buf_init(&out, 0);
+	moka_explain_solver(&n->findings, &eo, &out);
+	cli_output(c, path, &out);
+	moka_buf_release(&out);
+}
+
 int cli_explain(struct cli_call *c, enum cli_form otherwise)
 {
 	const char *path = c->words[0], *out = cli_get(c, "output");
@@ -118,7 +136,10 @@ int cli_explain(struct cli_call *c, enum cli_form otherwise)
 		return CLI_USAGE;
 	if (form == CLI_FORM_PNG && !out && isatty(STDOUT_FILENO))
 		return cli_usage(c, "a png picture can't be shown in a terminal: name a file with -o FILE");
-	if (!cli_open_net(c, path, &o, &n))
+	if (!cli_open_net(c, path, &o, &n) && form == CLI_FORM_TEXT && n.file && !n.model &&
+	    n.file->kind == MOKA_MODEL_SOLVER)
+		show_solver(c, &n);
+	else if (!n.net)
 		cli_report(c, &n.findings, MOKA_NOTE);
 	else if (cli_load_weights(c, &n, o.strict))
 		status = show(c, &n, form);

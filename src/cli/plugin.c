@@ -74,8 +74,9 @@ static int load_file(struct cli_call *c, const char *path)
 	handle = dlopen(at, RTLD_NOW | RTLD_LOCAL);
 	if (!handle)
 		return bad_plugin(
-			c, NULL, "build it with: cc -shared -fPIC $(pkg-config --cflags moka-plugin) layer.c -o layer.so",
-			path, moka_arena_printf(&c->arena, "can't be loaded: %s", linker_reason(at, dlerror())));
+			c, NULL,
+			"build it with: cc -shared -fPIC $(pkg-config --cflags moka-plugin) layer.c -o layer.so", path,
+			moka_arena_printf(&c->arena, "can't be loaded: %s", linker_reason(at, dlerror())));
 	abi = dlsym(handle, MOKA_PLUGIN_ABI_SYMBOL);
 	type = dlsym(handle, MOKA_PLUGIN_LAYER_SYMBOL);
 	if (!abi || !type)

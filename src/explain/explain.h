@@ -20,6 +20,8 @@ struct moka_explain_options {
 
 void moka_explain_text(const struct moka_net *n, const struct moka_findings *f, const struct moka_explain_options *o,
 		       struct moka_buf *out);
+/* A solver whose net can't be opened: its schedule and the findings. o->solver is the solver. */
+void moka_explain_solver(const struct moka_findings *f, const struct moka_explain_options *o, struct moka_buf *out);
 void moka_explain_diagram(const struct moka_net *n, const struct moka_explain_options *o, struct moka_buf *out);
 void moka_explain_json(const struct moka_net *n, const struct moka_findings *f, struct moka_buf *out);
 void moka_explain_dot(const struct moka_net *n, struct moka_buf *out);

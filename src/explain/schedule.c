@@ -189,14 +189,16 @@ static int64_t batch_size(const struct moka_net *n)
 	return -1;
 }
 
+/* n NULL: the net could not be opened. */
 static void say_length(struct moka__page *p, const struct moka_net *n, const struct moka_msg *s)
 {
-	int64_t max = moka_get_int(s, "max_iter"), batch = batch_size(n),
+	int64_t max = moka_get_int(s, "max_iter"), batch = n ? batch_size(n) : -1,
 		per = MOKA_MAX(moka_get_int(s, "iter_size"), 1), samples;
 
 	if (max <= 0)
 		return;
-	if (n->phase == MOKA_TRAIN && batch > 0 && moka_mul(batch, per, &samples) && moka_mul(samples, max, &samples))
+	if (n && n->phase == MOKA_TRAIN && batch > 0 && moka_mul(batch, per, &samples) &&
+	    moka_mul(samples, max, &samples))
 		moka__page_item(p, "max_iter", "%s iterations of %s samples: %s samples in all.",
 				moka__number(&p->arena, max), moka__number(&p->arena, batch * per),
 				moka__number(&p->arena, samples));

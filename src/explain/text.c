@@ -45,6 +45,16 @@ static void put_findings(struct moka__page *p, const struct moka_findings *f, co
 		moka_buf_printf(p->out, "... and %zu more\n", f->dropped);
 }
 
+void moka_explain_solver(const struct moka_findings *f, const struct moka_explain_options *o, struct moka_buf *out)
+{
+	struct moka__page p;
+
+	moka__page_begin(&p, o, false, out);
+	moka__schedule(&p, NULL, o);
+	put_findings(&p, f, o);
+	moka__page_end(&p);
+}
+
 void moka_explain_text(const struct moka_net *n, const struct moka_findings *f, const struct moka_explain_options *o,
 		       struct moka_buf *out)
 {

@@ -43,6 +43,30 @@ static struct moka_model *opened_path(const struct moka_model *solver, const cha
 
 /* ---- by path -------------------------------------------------------------------------------------- */
 
+/*
+ * A solver's path is meant from the folder that its author ran caffe in: mostly the project's, some folders above the
+ * solver ("examples/mnist/lenet.prototxt" in examples/mnist/lenet_solver.prototxt). So: as it stands, beside the solver, then
+ * from each folder above it.
+ */
+static const char *resolve(struct moka_model *solver, const char *said)
+{
+	struct moka_arena *a = &solver->arena;
+	const char *first = moka_path_resolve(a, said, solver->text.path);
+	char *above = moka_arena_strdup(a, solver->text.path ? solver->text.path : "");
+
+	if (!first || !above || *said == '/' || moka_path_exists(first))
+		return first;
+	for (char *slash = strrchr(above, '/'); slash && slash > above; slash = strrchr(above, '/')) {
+		const char *there;
+
+		*slash = 0;
+		there = moka_path_resolve(a, said, above);
+		if (!there || moka_path_exists(there))
+			return there;
+	}
+	return first;
+}
+
 static void find_missing(const struct moka_model *solver, const struct moka_node *n, const char *path,
 			 struct moka_arena *a, struct moka_findings *f)
 {
@@ -52,7 +76,8 @@ static void find_missing(const struct moka_model *solver, const struct moka_node
 	struct moka_error e = { 0 };
 
 	moka_find(f, MOKA_ERROR, "missing-file", moka_value_loc(solver->root, n),
-		  "the solver's %s '%s' is neither here nor relative to the solver's folder", n->field->name, path);
+		  "the solver's %s '%s' is neither here, nor beside the solver, nor in a folder above it",
+		  n->field->name, path);
 	if (slash && beside && moka_path_exists(beside)) {
 		moka_find_hint(f, "there is '%s': write %s: \"%s\"", beside, n->field->name, base);
 		return;
@@ -69,7 +94,7 @@ static enum moka_status open_path(struct moka_model *solver, const struct moka_n
 {
 	const struct moka_model_options o = { .expect = MOKA_MODEL_NET };
 	const char *said = moka_arena_strndup(&solver->arena, n->u.s.p, n->u.s.n);
-	const char *path = said ? moka_path_resolve(&solver->arena, said, solver->text.path) : NULL;
+	const char *path = said ? resolve(solver, said) : NULL;
 
 	if (!path)
 		return MOKA_ERR_NOMEM;
