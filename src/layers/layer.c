@@ -276,7 +276,7 @@ void *moka_layer_priv(struct moka_layer *l, size_t size)
 
 /* ---- losses ------------------------------------------------------------------------------------- */
 
-enum { NORM_FULL, NORM_VALID, NORM_BATCH_SIZE, NORM_NONE };
+enum { NORM_FULL, NORM_VALID, NORM_BATCH_SIZE, NORM_NONE, NORM_PRE_FIXED = 100 };
 
 /* `normalize`, deprecated, decides only where `normalization` is absent: true is VALID, false BATCH_SIZE. */
 int moka_loss_normalization(const struct moka_layer *l)
@@ -299,6 +299,9 @@ real moka_loss_normalizer(const struct moka_layer *l, int64_t outer, int64_t inn
 		break;
 	case NORM_BATCH_SIZE:
 		n = (double)outer;
+		break;
+	case NORM_PRE_FIXED:
+		n = (double)l->loss->pre_fixed_normalizer;
 		break;
 	default:
 		break;

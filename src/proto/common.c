@@ -31,7 +31,9 @@ static const struct moka_enum_value variance_values[] = {
 };
 static const struct moka_enum_value check_values[] = { { "STRICT", 0 }, { "PERMISSIVE", 1 }, { NULL, 0 } };
 static const struct moka_enum_value normalization_values[] = {
-	{ "FULL", 0 }, { "VALID", 1 }, { "BATCH_SIZE", 2 }, { "NONE", 3 }, { NULL, 0 }
+	{ "FULL", 0 }, { "VALID", 1 }, { "BATCH_SIZE", 2 }, { "NONE", 3 },
+	/* R-FCN's, which has it as 3 and NONE as 4: only a text can say it */
+	{ "PRE_FIXED", 100 }, { NULL, 0 }
 };
 static const struct moka_enum_value format_values[] = { { "HDF5", 0 }, { "BINARYPROTO", 1 }, { NULL, 0 } };
 static const struct moka_enum_value mode_values[] = { { "CPU", 0 }, { "GPU", 1 }, { NULL, 0 } };
@@ -148,6 +150,8 @@ static const struct moka_field loss_fields[] = {
 	MOKA_F_INT32(struct moka_loss_param, ignore_label, 1, 0, "label whose positions count for nothing"),
 	MOKA_F_BOOL(struct moka_loss_param, normalize, 2, 0, "old form of normalization: true VALID, false BATCH_SIZE"),
 	MOKA_F_ENUM(struct moka_loss_param, normalization, 3, normalization_values, 1, "what the sum is divided by"),
+	{ "pre_fixed_normalizer", 4, MOKA_FLOAT, MOKA_OPTIONAL, offsetof(struct moka_loss_param, pre_fixed_normalizer), 1, NULL,
+	  NULL, NULL, "what PRE_FIXED divides by", "R-FCN, Intel" },
 	MOKA_F_END
 };
 const struct moka_message moka_loss_message = { "LossParameter", loss_fields, sizeof(struct moka_loss_param) };

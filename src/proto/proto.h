@@ -166,8 +166,9 @@ struct moka_transform_param {
 };
 struct moka_loss_param {
 	int32_t ignore_label; /* meaningful where the field is present */
-	int normalization;    /* 0 FULL, 1 VALID, 2 BATCH_SIZE, 3 NONE */
+	int normalization;    /* 0 FULL, 1 VALID, 2 BATCH_SIZE, 3 NONE, 100 PRE_FIXED */
 	bool normalize;
+	float pre_fixed_normalizer; /* of PRE_FIXED (R-FCN) */
 };
 
 /* ---- tree ------------------------------------------------------------------------------ */
