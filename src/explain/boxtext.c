@@ -16,22 +16,6 @@ const struct moka__style moka__styles[MOKA__STYLES] = {
 
 #define MAX_LINES 400 /* of a box: a chain of in-place layers has no natural end */
 
-static const char *print(struct moka__graph *g, const char *fmt, ...) MOKA_PRINTF(2, 3);
-static const char *print(struct moka__graph *g, const char *fmt, ...)
-{
-	struct moka_buf b;
-	const char *s;
-	va_list ap;
-
-	moka_buf_init(&b, 0);
-	va_start(ap, fmt);
-	moka_buf_vprintf(&b, fmt, ap);
-	va_end(ap);
-	s = b.len ? moka_arena_strdup(&g->arena, b.data) : "";
-	moka_buf_release(&b);
-	return s ? s : "";
-}
-
 static const char *cut(struct moka__graph *g, const char *s, int columns)
 {
 	return moka__cut(&g->arena, s, columns, false, g->ascii);
@@ -52,8 +36,8 @@ static const char *cut_name(struct moka__graph *g, const char *s, int columns)
 		used += moka__cell_columns(moka__cell_next(&tail));
 	for (size_t i = 0; i < 7 && tail[i]; i++)
 		if (tail[i] == '/' || tail[i] == '_')
-			return print(g, "%s%s", dots, tail + i + (strlen(tail + i) > 3));
-	return print(g, "%s%s", dots, tail);
+			return moka__print(&g->arena, "%s%s", dots, tail + i + (strlen(tail + i) > 3));
+	return moka__print(&g->arena, "%s%s", dots, tail);
 }
 
 /* ---- a layer in words ------------------------------------------------------------------------------------- */
@@ -90,7 +74,8 @@ static const char *operation(struct moka__graph *g, const struct moka_net_layer 
 {
 	const char *type = moka__type(nl), *settings = moka__settings(&g->arena, nl, false);
 
-	return print(g, "%s%s%s%s", brief ? short_type(type) : type, *settings ? " " : "", settings, remark(nl));
+	return moka__print(&g->arena, "%s%s%s%s", brief ? short_type(type) : type, *settings ? " " : "", settings,
+			   remark(nl));
 }
 
 /*
@@ -135,7 +120,7 @@ static const char *shares(struct moka__graph *g, const struct moka__box *b, int 
 			}
 	}
 	s = moka__names_end(&names, &g->arena);
-	return any ? print(g, "shares %s", s) : NULL;
+	return any ? moka__print(&g->arena, "shares %s", s) : NULL;
 }
 
 /* ---- lines ---------------------------------------------------------------------------------------------------- */
@@ -150,7 +135,7 @@ static void add_line(struct moka__graph *g, struct moka__box *b, const char *tex
 
 static const char *wire_name(struct moka__graph *g, const struct moka__wire *w)
 {
-	return w->blob < 0 ? print(g, "%d blobs", w->n_blobs) : g->n->blobs[w->blob].name;
+	return w->blob < 0 ? moka__print(&g->arena, "%d blobs", w->n_blobs) : g->n->blobs[w->blob].name;
 }
 
 #define LIST_LINES 6
@@ -175,7 +160,7 @@ static void add_list(struct moka__graph *g, struct moka__box *b, const char *hea
 
 			if (full)
 				moka_buf_puts(&line, g->ascii ? ".." : "…");
-			add_line(g, b, cut(g, print(g, "%s", line.data), limit), MOKA__FAINT, limit);
+			add_line(g, b, cut(g, moka__print(&g->arena, "%s", line.data), limit), MOKA__FAINT, limit);
 			line.len = 0;
 			if (full)
 				break;
@@ -187,7 +172,7 @@ static void add_list(struct moka__graph *g, struct moka__box *b, const char *hea
 		at += *at == ' ';
 	}
 	if (line.len)
-		add_line(g, b, cut(g, print(g, "%s", line.data), limit), MOKA__FAINT, limit);
+		add_line(g, b, cut(g, moka__print(&g->arena, "%s", line.data), limit), MOKA__FAINT, limit);
 	moka_buf_release(&line);
 }
 
@@ -224,12 +209,14 @@ static void add_refs(struct moka__graph *g, struct moka__box *b, int limit)
 		if (!e->cut)
 			continue;
 		if (several && names.n < names.max)
-			moka__names_add(&names,
-					print(g, "%s %s", moka__ref_sign(g, e->ref), wire_name(g, &g->nets[e->net])));
+			moka__names_add(&names, moka__print(&g->arena, "%s %s", moka__ref_sign(g, e->ref),
+							    wire_name(g, &g->nets[e->net])));
 		else
 			moka__names_add(&names, names.n < names.max ? wire_name(g, &g->nets[e->net]) : "");
 	}
-	add_list(g, b, several ? print(g, "%s ", arrow) : print(g, "%s %s ", moka__ref_sign(g, ref), arrow),
+	add_list(g, b,
+		 several ? moka__print(&g->arena, "%s ", arrow)
+			 : moka__print(&g->arena, "%s %s ", moka__ref_sign(g, ref), arrow),
 		 moka__names_end(&names, &g->arena), limit);
 }
 
@@ -256,7 +243,8 @@ static int make_rows(struct moka__graph *g, const struct moka__box *b, struct ro
 		rows[n].bad = !nl->l.type;
 		next = i + 1;
 		if (g->open)
-			rows[n].what = i ? print(g, "%s (in place)", operation(g, nl, false)) : operation(g, nl, false);
+			rows[n].what = i ? moka__print(&g->arena, "%s (in place)", operation(g, nl, false))
+					 : operation(g, nl, false);
 		else
 			rows[n].what = operations(g, b, i, false, &next);
 		rows[n].shared = shares(g, b, i, next);
@@ -277,7 +265,7 @@ static void widest(const struct row *rows, int n, int *name, int *what)
 
 static const char *pad(struct moka__graph *g, const char *s, int columns)
 {
-	return print(g, "%s%*s", s, columns - moka__columns(s), "");
+	return moka__print(&g->arena, "%s%*s", s, columns - moka__columns(s), "");
 }
 
 /* The wide form, if it fits into `limit` columns. */
@@ -291,14 +279,15 @@ static bool wide_text(struct moka__graph *g, struct moka__box *b, const struct r
 	if (name + 2 + what + (shape ? 2 + shape : 0) > limit)
 		return false;
 	for (int i = 0; i < n; i++) {
-		const char *s = print(g, "%s  %s", pad(g, rows[i].name, name), rows[i].what);
+		const char *s = moka__print(&g->arena, "%s  %s", pad(g, rows[i].name, name), rows[i].what);
 
 		if (shape)
-			s = print(g, "%s  %s", pad(g, s, name + 2 + what), rows[i].shape);
+			s = moka__print(&g->arena, "%s  %s", pad(g, s, name + 2 + what), rows[i].shape);
 		add_line(g, b, s, rows[i].bad ? MOKA__BAD : MOKA__NAME, name);
 		if (rows[i].shared)
-			add_line(g, b, cut(g, print(g, "%*s%s", n > 1 ? 2 : 0, "", rows[i].shared), limit), MOKA__FAINT,
-				 limit);
+			add_line(g, b,
+				 cut(g, moka__print(&g->arena, "%*s%s", n > 1 ? 2 : 0, "", rows[i].shared), limit),
+				 MOKA__FAINT, limit);
 	}
 	return true;
 }
@@ -325,8 +314,8 @@ static void add_wrapped(struct moka__graph *g, struct moka__box *b, const char *
 			fit -= 2;
 		if (!fit)
 			fit = n;
-		add_line(g, b, print(g, " %s", cut(g, moka_arena_strndup(&g->arena, s, fit), limit - 1)), MOKA__PLAIN,
-			 0);
+		add_line(g, b, moka__print(&g->arena, " %s", cut(g, moka_arena_strndup(&g->arena, s, fit), limit - 1)),
+			 MOKA__PLAIN, 0);
 		s += fit + (s[fit] == ' ');
 	}
 }
@@ -340,7 +329,7 @@ static void narrow_text(struct moka__graph *g, struct moka__box *b, int limit)
 		add_line(g, b, cut_name(g, moka__layer_name(nl), limit), nl->l.type ? MOKA__NAME : MOKA__BAD, limit);
 		add_wrapped(g, b, what, limit);
 		if (shared)
-			add_line(g, b, cut(g, print(g, " %s", shared), limit), MOKA__FAINT, limit);
+			add_line(g, b, cut(g, moka__print(&g->arena, " %s", shared), limit), MOKA__FAINT, limit);
 	}
 }
 
@@ -352,20 +341,23 @@ static void group_text(struct moka__graph *g, struct moka__box *b, int limit)
 	int shown = 0;
 
 	if (!b->n_layers) {
-		add_line(g, b, cut(g, print(g, "%d inputs", b->members), limit), MOKA__FAINT, limit);
+		add_line(g, b, cut(g, moka__print(&g->arena, "%d inputs", b->members), limit), MOKA__FAINT, limit);
 		return;
 	}
-	add_line(g, b, cut(g, print(g, "%d side by side:", b->members), limit), MOKA__FAINT, limit);
+	add_line(g, b, cut(g, moka__print(&g->arena, "%d side by side:", b->members), limit), MOKA__FAINT, limit);
 	for (int i = 0, next; i < b->n_layers && shown < GROUP_LINES; i = next, shown++) {
 		const char *name = moka__layer_name(&g->n->layers[b->layers[i]]),
 			   *what = operations(g, b, i, true, &next);
 		int room = limit - moka__columns(name) - 2;
 
-		add_line(g, b, room > 6 ? print(g, "%s  %s", name, cut(g, what, room)) : cut_name(g, name, limit),
+		add_line(g, b,
+			 room > 6 ? moka__print(&g->arena, "%s  %s", name, cut(g, what, room))
+				  : cut_name(g, name, limit),
 			 MOKA__NAME, moka__columns(name));
 	}
 	if (b->n_layers > shown)
-		add_line(g, b, cut(g, print(g, "and %d layers more", b->n_layers - shown), limit), MOKA__PLAIN, 0);
+		add_line(g, b, cut(g, moka__print(&g->arena, "and %d layers more", b->n_layers - shown), limit),
+			 MOKA__PLAIN, 0);
 }
 
 /* An input has no frame: its name and shape, and that the net does not declare it. */
@@ -373,7 +365,7 @@ static void input_text(struct moka__graph *g, struct moka__box *b, int limit)
 {
 	const struct moka_blob *x = &g->n->blobs[b->input];
 	const char *shape = moka__shape(&g->arena, &x->shape), *name = x->name;
-	const char *line = print(g, "%s  %s", name, shape);
+	const char *line = moka__print(&g->arena, "%s  %s", name, shape);
 
 	if (moka__columns(line) <= limit) {
 		add_line(g, b, line, MOKA__NAME, moka__columns(name));
@@ -480,7 +472,7 @@ const char *moka__wire_label(struct moka__graph *g, const struct moka__wire *w, 
 	if (w->blob < 0)
 		return cut(g, name, columns);
 	shape = moka__shape(&g->arena, &g->n->blobs[w->blob].shape);
-	both = print(g, "%s  %s", name, shape);
+	both = moka__print(&g->arena, "%s  %s", name, shape);
 	if (moka__columns(both) <= columns && !(brief && named_in_box(g, w)))
 		return both;
 	room = columns - moka__columns(shape) - 1;
@@ -488,7 +480,7 @@ const char *moka__wire_label(struct moka__graph *g, const struct moka__wire *w, 
 		return "";
 	if (named_in_box(g, w) || room < 5)
 		return cut(g, shape, columns);
-	return print(g, "%s %s", cut_name(g, name, room), shape);
+	return moka__print(&g->arena, "%s %s", cut_name(g, name, room), shape);
 }
 
 /* "→ ① mbox_conf": where the references of one number lead. */
@@ -523,12 +515,12 @@ const char *moka__wire_refs(struct moka__graph *g, const struct moka__wire *w, i
 		}
 		names_text = moka__names_end(&names, &g->arena);
 		moka_buf_printf(&b, "%s%s %s", b.len ? "  " : "", moka__ref_sign(g, ref),
-				n > 2 ? print(g, "%d layers", n) : names_text);
+				n > 2 ? moka__print(&g->arena, "%d layers", n) : names_text);
 		last = ref;
 		if (b.len > 200)
 			break;
 	}
-	out = cut(g, print(g, "%s %s", g->ascii ? ">" : "→", b.len ? b.data : ""), columns);
+	out = cut(g, moka__print(&g->arena, "%s %s", g->ascii ? ">" : "→", b.len ? b.data : ""), columns);
 	moka_buf_release(&b);
 	return out;
 }

@@ -63,6 +63,12 @@ int moka__columns(const char *s);
  * ellipsis.
  */
 const char *moka__cut(struct moka_arena *a, const char *s, int columns, bool middle, bool ascii);
+/* Formatted text in the arena; "" where memory ran out, so that it can be printed as it is. */
+#define moka__print(arena, ...) moka__or_empty(moka_arena_printf((arena), __VA_ARGS__))
+static inline const char *moka__or_empty(const char *s)
+{
+	return s ? s : "";
+}
 /* s as it may be printed: no controls, valid UTF-8 (ascii: nothing beyond 0x7E). */
 void moka__put_clean(struct moka_buf *out, const char *s, bool ascii);
 void moka__put_char(struct moka_buf *out, uint32_t c);

@@ -13,22 +13,6 @@
 #define FORMULAS 6 /* parameters whose formulas are written out */
 #define TERMS 4	   /* uses written out in one formula */
 
-static const char *print(struct moka__page *p, const char *fmt, ...) MOKA_PRINTF(2, 3);
-static const char *print(struct moka__page *p, const char *fmt, ...)
-{
-	struct moka_buf b;
-	const char *s;
-	va_list ap;
-
-	moka_buf_init(&b, 0);
-	va_start(ap, fmt);
-	moka_buf_vprintf(&b, fmt, ap);
-	va_end(ap);
-	s = b.len ? moka_arena_strdup(&p->arena, b.data) : "";
-	moka_buf_release(&b);
-	return s ? s : "";
-}
-
 /* The numbers of a solver, or their names where there is none. */
 struct rule {
 	const struct moka_msg *solver;
@@ -51,14 +35,14 @@ static const char *times_rate(struct moka__page *p, const struct rule *r, double
 {
 	if (r->solver)
 		return moka__times_text(&p->arena, moka_get_float(r->solver, "base_lr"), mult);
-	return mult == 1 ? "base_lr" : print(p, "%s × base_lr", moka__real(&p->arena, mult));
+	return mult == 1 ? "base_lr" : moka__print(&p->arena, "%s × base_lr", moka__real(&p->arena, mult));
 }
 
 static const char *times_decay(struct moka__page *p, const struct rule *r, double mult)
 {
 	if (r->solver)
 		return moka__times_text(&p->arena, moka_get_float(r->solver, "weight_decay"), mult);
-	return mult == 1 ? r->decay : print(p, "%s × %s", moka__real(&p->arena, mult), r->decay);
+	return mult == 1 ? r->decay : moka__print(&p->arena, "%s × %s", moka__real(&p->arena, mult), r->decay);
 }
 
 /* Whether weight decay pulls at all. */
@@ -91,11 +75,12 @@ static const char *mults_text(struct moka__page *p, const struct moka_net *n, co
 		double m = (double)(decay ? x->uses[i].decay_mult : x->uses[i].lr_mult);
 
 		same &= m == first;
-		moka__names_add(&names, print(p, "%s in %s", moka__real(&p->arena, m), layer_of(n, &x->uses[i])));
+		moka__names_add(&names,
+				moka__print(&p->arena, "%s in %s", moka__real(&p->arena, m), layer_of(n, &x->uses[i])));
 	}
 	const char *list = moka__names_end(&names, &p->arena);
 
-	return same ? print(p, "%s for all", moka__real(&p->arena, first)) : list;
+	return same ? moka__print(&p->arena, "%s for all", moka__real(&p->arena, first)) : list;
 }
 
 static const char *sharers(struct moka__page *p, const struct moka_net *n, const struct moka_param *x)

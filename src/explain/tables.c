@@ -7,22 +7,6 @@
 
 #include <string.h>
 
-static const char *print(struct moka__page *p, const char *fmt, ...) MOKA_PRINTF(2, 3);
-static const char *print(struct moka__page *p, const char *fmt, ...)
-{
-	struct moka_buf b;
-	const char *s;
-	va_list ap;
-
-	moka_buf_init(&b, 0);
-	va_start(ap, fmt);
-	moka_buf_vprintf(&b, fmt, ap);
-	va_end(ap);
-	s = b.len ? moka_arena_strdup(&p->arena, b.data) : "";
-	moka_buf_release(&b);
-	return s ? s : "";
-}
-
 /* ---- layers -------------------------------------------------------------------------------------------- */
 
 static const char *output_text(struct moka__page *p, const struct moka_net *n, const struct moka_net_layer *nl)
@@ -55,8 +39,8 @@ static const char *params_text(struct moka__page *p, const struct moka_net *n, i
 	if (!shared)
 		return own ? moka__number(&p->arena, own) : "";
 	if (!own)
-		return print(p, "(%s)", moka__number(&p->arena, shared));
-	return print(p, "%s + (%s)", moka__number(&p->arena, own), moka__number(&p->arena, shared));
+		return moka__print(&p->arena, "(%s)", moka__number(&p->arena, shared));
+	return moka__print(&p->arena, "%s + (%s)", moka__number(&p->arena, own), moka__number(&p->arena, shared));
 }
 
 static const char *macs_text(struct moka__page *p, const struct moka_net_layer *nl)
@@ -85,10 +69,11 @@ void moka__table_layers(struct moka__page *p, const struct moka_net *n)
 		const char *params = params_text(p, n, i);
 
 		shared |= strchr(params, '(') != NULL;
-		moka__table_row(p, &t, moka__layer_name(nl),
-				print(p, "%s%s", moka__type(nl), nl->l.type || nl->is_input ? "" : " (unknown)"),
-				nl->is_input ? "" : moka__settings(&p->arena, nl, true), output_text(p, n, nl), params,
-				macs_text(p, nl));
+		moka__table_row(
+			p, &t, moka__layer_name(nl),
+			moka__print(&p->arena, "%s%s", moka__type(nl), nl->l.type || nl->is_input ? "" : " (unknown)"),
+			nl->is_input ? "" : moka__settings(&p->arena, nl, true), output_text(p, n, nl), params,
+			macs_text(p, nl));
 	}
 	moka__table_row(p, &t, "total", "", "", "", moka__number(&p->arena, n->total_params),
 			moka__number(&p->arena, n->total_macs));
@@ -127,7 +112,7 @@ static const char *made_by(struct moka__page *p, const struct moka_net *n, int b
 		}
 	list = moka__names_end(&names, &p->arena);
 	maker = x->producer < 0 || x->is_input ? "(from outside)" : moka__layer_name(&n->layers[x->producer]);
-	return in_place ? print(p, "%s, then %s", maker, list) : maker;
+	return in_place ? moka__print(&p->arena, "%s, then %s", maker, list) : maker;
 }
 
 static const char *taken_by(struct moka__page *p, const struct moka_net *n, int blob)
@@ -190,12 +175,12 @@ static const char *rate_text(struct moka__page *p, const struct moka_net *n, con
 	if (is_fixed(n, u))
 		return "none: a statistic";
 	if (mult == 0)
-		return print(p, "0: never changes%s", star);
+		return moka__print(&p->arena, "0: never changes%s", star);
 	if (!solver)
-		return print(p, "%s × base_lr%s", m, star);
+		return moka__print(&p->arena, "%s × base_lr%s", m, star);
 	base = moka_get_float(solver, "base_lr");
-	return print(p, "%s = %s × %s%s", moka__times_text(&p->arena, base, mult), m, moka__real(&p->arena, base),
-		     star);
+	return moka__print(&p->arena, "%s = %s × %s%s", moka__times_text(&p->arena, base, mult), m,
+			   moka__real(&p->arena, base), star);
 }
 
 static const char *decay_text(struct moka__page *p, const struct moka_net *n, const struct moka_param_use *u,
@@ -206,9 +191,10 @@ static const char *decay_text(struct moka__page *p, const struct moka_net *n, co
 	if (is_fixed(n, u))
 		return "";
 	if (!solver)
-		return print(p, "%s%s", m, star);
-	return print(p, "%s%s",
-		     moka__times_text(&p->arena, moka_get_float(solver, "weight_decay"), (double)u->decay_mult), star);
+		return moka__print(&p->arena, "%s%s", m, star);
+	return moka__print(&p->arena, "%s%s",
+			   moka__times_text(&p->arena, moka_get_float(solver, "weight_decay"), (double)u->decay_mult),
+			   star);
 }
 
 static const char *user_text(struct moka__page *p, const struct moka_net *n, const struct moka_param *x, int use)
@@ -217,7 +203,7 @@ static const char *user_text(struct moka__page *p, const struct moka_net *n, con
 
 	if (x->n_uses == 1)
 		return layer;
-	return print(p, use ? "shared by %s" : "owned by %s", layer);
+	return moka__print(&p->arena, use ? "shared by %s" : "owned by %s", layer);
 }
 
 static void param_rows(struct moka__page *p, const struct moka_net *n, const struct moka_param *x,
@@ -246,7 +232,8 @@ static const char *roles_text(struct moka__page *p, const struct moka_net_layer 
 
 	moka__names_begin(&names, MOKA_LAYER_PARAMS);
 	for (int i = 0; i < nl->l.n_param; i++)
-		moka__names_add(&names, print(p, "the %s param {} is for its %s", moka__nth(i), nl->l.params[i].role));
+		moka__names_add(&names, moka__print(&p->arena, "the %s param {} is for its %s", moka__nth(i),
+						    nl->l.params[i].role));
 	return moka__names_end(&names, &p->arena);
 }
 

@@ -34,4 +34,8 @@ enum moka_status moka__ctc_shape(struct moka_layer *l, struct moka_findings *f, 
 enum moka_status moka__ctc_forward(const struct moka_layer *l, struct moka_call *c);
 enum moka_status moka__ctc_backward(const struct moka_layer *l, struct moka_call *c);
 
+/* WarpCTC and WarpCTCLoss: one layer that forks gave two names. */
+extern const struct moka_message moka__warp_ctc_message;
+enum moka_status moka__warp_ctc_shape(struct moka_layer *l, struct moka_findings *f);
+
 #endif

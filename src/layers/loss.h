@@ -64,4 +64,9 @@ real moka__loss_weight(const struct moka_call *c);
 /* Rows of `width` values a piece of parallel work should have. */
 int64_t moka__loss_tile(int64_t width);
 
+/* SoftmaxWithLoss, with an optional third top for what each place costs (softmax_with_loss.c). */
+enum moka_status moka__softmax_loss_shape(struct moka_layer *l, struct moka_findings *f);
+enum moka_status moka__softmax_loss_forward(const struct moka_layer *l, struct moka_call *c);
+enum moka_status moka__softmax_loss_backward(const struct moka_layer *l, struct moka_call *c);
+
 #endif

@@ -3,6 +3,7 @@
  * named follow in their own order.
  */
 #include "blocks.h"
+#include "strided.h"
 
 struct permute_param {
 	struct moka_list order; /* uint32_t */
@@ -17,10 +18,8 @@ static const struct moka_field permute_fields[] = {
 static const struct moka_message permute_message = { "PermuteParameter", permute_fields, sizeof(struct permute_param) };
 
 struct permute {
-	int n;
-	int64_t size[MOKA_MAX_AXES];   /* of the top's axes */
-	int64_t stride[MOKA_MAX_AXES]; /* in the bottom, of the top's axes */
-	bool same;		       /* nothing moves */
+	struct moka__strided copy; /* the top's axes, each with its stride in the bottom */
+	bool same;		   /* nothing moves */
 };
 
 static enum moka_status read_order(const struct moka_layer *l, struct moka_findings *f, int n, int *order)
@@ -64,66 +63,35 @@ static enum moka_status permute_shape(struct moka_layer *l, struct moka_findings
 	if (s.n < 0)
 		return MOKA_OK;
 	MOKA_TRY(read_order(l, f, s.n, order));
-	v->n = s.n;
+	v->copy.n = s.n;
 	v->same = true;
 	for (int i = 0; i < s.n; i++) {
-		v->size[i] = l->top[0].shape.d[i] = s.d[order[i]];
-		v->stride[i] = moka_shape_count_range(&s, order[i] + 1, s.n);
+		v->copy.size[i] = l->top[0].shape.d[i] = s.d[order[i]];
+		v->copy.stride[i] = moka_shape_count_range(&s, order[i] + 1, s.n);
 		v->same &= order[i] == i;
 	}
 	return MOKA_OK;
 }
 
-struct permute_job {
-	const struct permute *v;
-	const real *src;
-	real *dst;
-	bool back;
-};
-
-/* Rows (last axis) of the top, numbered. */
-static void permute_piece(void *arg, int64_t begin, int64_t end)
-{
-	const struct permute_job *j = arg;
-	const struct permute *v = j->v;
-	const int last = v->n - 1;
-	const int64_t size = v->size[last], step = v->stride[last];
-
-	for (int64_t row = begin; row < end; row++) {
-		int64_t rest = row, at = 0;
-
-		for (int i = last - 1; i >= 0; i--) {
-			at += rest % v->size[i] * v->stride[i];
-			rest /= v->size[i];
-		}
-		for (int64_t k = 0; !j->back && k < size; k++)
-			j->dst[row * size + k] = j->src[at + k * step];
-		for (int64_t k = 0; j->back && k < size; k++)
-			j->dst[at + k * step] = j->src[row * size + k];
-	}
-}
-
-static void run(const struct permute *v, struct moka_pool *pool, int64_t count, const real *src, real *dst, bool back)
-{
-	struct permute_job j = { v, src, dst, back };
-
-	if (v->same)
-		moka__copy(pool, count, src, dst);
-	else if (count)
-		moka_parallel(pool, permute_piece, &j, count / v->size[v->n - 1],
-			      MOKA_MAX(16384 / v->size[v->n - 1], 1));
-}
-
 static enum moka_status permute_forward(const struct moka_layer *l, struct moka_call *c)
 {
-	run(l->priv, c->pool, c->top[0].count, c->bottom[0].data, c->top[0].data, false);
+	const struct permute *v = l->priv;
+
+	if (v->same)
+		moka__copy(c->pool, c->top[0].count, c->bottom[0].data, c->top[0].data);
+	else
+		moka__strided_copy(c->pool, &v->copy, c->bottom[0].data, c->top[0].data);
 	return MOKA_OK;
 }
 
 static enum moka_status permute_backward(const struct moka_layer *l, struct moka_call *c)
 {
-	if (c->bottom[0].diff)
-		run(l->priv, c->pool, c->top[0].count, c->top[0].diff, c->bottom[0].diff, true);
+	const struct permute *v = l->priv;
+
+	if (c->bottom[0].diff && v->same)
+		moka__copy(c->pool, c->top[0].count, c->top[0].diff, c->bottom[0].diff);
+	else if (c->bottom[0].diff)
+		moka__strided_back(c->pool, &v->copy, c->top[0].diff, c->bottom[0].diff);
 	return MOKA_OK;
 }
 

@@ -4,6 +4,8 @@
  *
  * Labels that ignore_label names count neither in the sum nor (normalization VALID) in its divisor. The probabilities are
  * state; a second top gets a copy. Its gradient, if any, is not used, as in BVLC Caffe.
+ *
+ * SoftmaxWithLossOHEM is this layer with a third top, what each place costs: the functions serve both.
  */
 #include "loss.h"
 
@@ -11,16 +13,18 @@
 #include <string.h>
 #include <tgmath.h>
 
-static enum moka_status loss_shape(struct moka_layer *l, struct moka_findings *f)
+enum moka_status moka__softmax_loss_shape(struct moka_layer *l, struct moka_findings *f)
 {
 	const struct moka__softmax_param *p = l->param;
 	struct moka__scores *s = moka_layer_priv(l, sizeof(*s));
-	int64_t labels = moka_shape_count(&l->bottom[1].shape);
+	const int64_t labels = moka_shape_count(&l->bottom[1].shape);
 
 	if (!s)
 		return MOKA_ERR_NOMEM;
 	if (l->n_top > 1)
 		l->top[1].shape = l->bottom[0].shape;
+	if (l->n_top > 2)
+		l->top[2].shape = l->bottom[1].shape;
 	MOKA_TRY(moka__loss_shape(l, f));
 	MOKA_TRY(moka__scores_shape(l, f, p->axis, s));
 	MOKA_TRY(moka__labels_shape(l, f, s));
@@ -33,33 +37,42 @@ struct loss_job {
 	struct moka__scores s;
 	const int32_t *label; /* (outer, inner), -1: ignored */
 	const real *prob;
-	real *dx;
-	real scale;
+	real scale, *dx, *cost;
 };
 
-/* Places [begin, end) of (outer, inner). */
+static double cost_of(const struct loss_job *j, int64_t i)
+{
+	real p;
+
+	if (j->label[i] < 0)
+		return 0;
+	p = j->prob[(i / j->s.inner * j->s.classes + j->label[i]) * j->s.inner + i % j->s.inner];
+	return -(double)log(MOKA_MAX(p, (real)FLT_MIN));
+}
+
 static double loss_part(const void *arg, int64_t begin, int64_t end)
 {
 	const struct loss_job *j = arg;
 	double sum = 0;
 
 	for (int64_t i = begin; i < end; i++) {
-		real p;
+		const double cost = cost_of(j, i);
 
-		if (j->label[i] < 0)
-			continue;
-		p = j->prob[(i / j->s.inner * j->s.classes + j->label[i]) * j->s.inner + i % j->s.inner];
-		sum -= (double)log(MOKA_MAX(p, (real)FLT_MIN));
+		if (j->cost)
+			j->cost[i] = (real)cost;
+		sum += cost;
 	}
 	return sum;
 }
 
-static enum moka_status loss_forward(const struct moka_layer *l, struct moka_call *c)
+enum moka_status moka__softmax_loss_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct moka__scores *s = l->priv;
 	const int64_t n = s->outer * s->inner;
 	const struct moka__labels labels = moka__labels_of(l, s);
-	struct loss_job j = { *s, c->scratch, c->state, NULL, 0 };
+	struct loss_job j = {
+		.s = *s, .label = c->scratch, .prob = c->state, .cost = l->n_top > 2 ? c->top[2].data : NULL
+	};
 	double *parts = (double *)((char *)c->scratch + moka__loss_bytes(n, sizeof(int32_t)));
 	int64_t valid;
 	double sum;
@@ -80,21 +93,21 @@ static void loss_gradient_rows(void *arg, int64_t begin, int64_t end)
 	const int64_t inner = j->s.inner;
 
 	for (int64_t r = begin; r < end; r++) {
-		const int64_t class = r % j->s.classes;
 		const int32_t *label = j->label + r / j->s.classes * inner;
-		const real *prob = j->prob + r * inner;
-		real *dx = j->dx + r * inner;
 
 		for (int64_t k = 0; k < inner; k++)
-			dx[k] = label[k] < 0 ? 0 : (prob[k] - (label[k] == class ? 1 : 0)) * j->scale;
+			j->dx[r * inner + k] =
+				label[k] < 0
+					? 0
+					: j->scale * (j->prob[r * inner + k] - (label[k] == r % j->s.classes ? 1 : 0));
 	}
 }
 
-static enum moka_status loss_backward(const struct moka_layer *l, struct moka_call *c)
+enum moka_status moka__softmax_loss_backward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct moka__scores *s = l->priv;
 	const struct moka__labels labels = moka__labels_of(l, s);
-	struct loss_job j = { *s, c->scratch, c->state, c->bottom[0].diff, 0 };
+	struct loss_job j = { .s = *s, .label = c->scratch, .prob = c->state, .dx = c->bottom[0].diff };
 	int64_t valid;
 
 	if (!j.dx)
@@ -114,7 +127,7 @@ const struct moka_layer_type moka_layer_softmax_with_loss = {
 	.max_top = 2,
 	.flags = MOKA_LOSS | MOKA_PARTIAL,
 	.no_gradient = 1 << 1,
-	.shape = loss_shape,
-	.forward = loss_forward,
-	.backward = loss_backward,
+	.shape = moka__softmax_loss_shape,
+	.forward = moka__softmax_loss_forward,
+	.backward = moka__softmax_loss_backward,
 };

@@ -1,6 +1,6 @@
 /*
- * strided.h - copies a blob whose values are taken in another order: what Transpose, ShuffleChannel, Reverse and
- * Flip are made of.
+ * strided.h - copies a blob whose values are taken in another order: what Permute, Transpose, ShuffleChannel,
+ * Reverse and Flip are made of.
  *
  * The destination is dense with `n` axes of `size`; one step along its axis i is `stride[i]` values in the source (negative:
  * backwards), whose first value taken is at `offset`. Every value of the source is taken once.

@@ -43,7 +43,6 @@ struct moka_solver {
 	struct moka_slot *slots;
 	int n_slots;
 	real *history_block;
-	double base_lr_scale;
 	int64_t iter, max_iter, iter_size, batch;
 	uint64_t seed;
 	double *recent; /* the last average_loss losses, a ring */

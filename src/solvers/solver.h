@@ -11,11 +11,10 @@
 /* SolverParameter decoded, with Caffe's defaults (proto/common.c holds the field table). */
 struct moka_solver;
 
-/* One parameter's update: w, its gradient g (already scaled, regularised and clipped), its history (n_history arrays of count). */
+/* One parameter's update: its gradient g (already scaled, regularised and clipped), its history (n_history arrays of count). */
 struct moka_update {
 	int64_t count;
 	real rate; /* of the schedule, times lr_mult of this use */
-	real *w;   /* NULL: leave the step in g (per-use rule: the caller sums and subtracts) */
 	real *g;   /* in: gradient; out: the step that is subtracted from w */
 	real *history[3];
 	int64_t iter;
