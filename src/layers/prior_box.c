@@ -16,6 +16,7 @@ struct prior_box_param {
 	bool flip, clip;
 	uint32_t img_size, img_h, img_w;
 	float step, step_h, step_w, offset;
+	bool additional_y_offset;
 };
 
 /* clang-format off */
@@ -34,6 +35,8 @@ static const struct moka_field prior_box_fields[] = {
 	MOKA_F_FLOAT(P, step_h, 11, 0, "the same downwards, instead of step"),
 	MOKA_F_FLOAT(P, step_w, 12, 0, "the same to the right, instead of step"),
 	MOKA_F_FLOAT(P, offset, 13, 0.5, "where in its cell a centre lies"),
+	{ "additional_y_offset", 14, MOKA_BOOL, MOKA_OPTIONAL, offsetof(P, additional_y_offset), 0, NULL, NULL, NULL,
+	  "each box once more, half a cell lower", "TextBoxes, OpenCV" },
 	MOKA_F_END
 };
 #undef P
@@ -115,7 +118,8 @@ static enum moka_status read_ratios(struct moka_layer *l, struct moka_findings *
 		if (p->flip)
 			v->ratio[v->n_ratio++] = (double)(float)(1 / (double)ratio);
 	}
-	v->boxes = (int64_t)p->min_size.n * (1 + v->n_ratio) + (int64_t)p->max_size.n;
+	v->boxes =
+		((int64_t)p->min_size.n * (1 + v->n_ratio) + (int64_t)p->max_size.n) * (p->additional_y_offset ? 2 : 1);
 	return MOKA_OK;
 }
 
@@ -178,7 +182,7 @@ struct prior_box_job {
 	real *box, *variance;
 };
 
-static real *put_box(const struct prior_box_job *j, double cx, double cy, double w, double h, real *out)
+static real *put_one(const struct prior_box_job *j, double cx, double cy, double w, double h, real *out)
 {
 	const double b[4] = { (cx - w / 2) / j->img_w, (cy - h / 2) / j->img_h, (cx + w / 2) / j->img_w,
 			      (cy + h / 2) / j->img_h };
@@ -186,6 +190,13 @@ static real *put_box(const struct prior_box_job *j, double cx, double cy, double
 	for (int k = 0; k < 4; k++)
 		out[k] = (real)(j->p->clip ? MOKA_MIN(MOKA_MAX(b[k], 0), 1) : b[k]);
 	return out + 4;
+}
+
+/* TextBoxes, whose words lie in lines: the same box also between this cell and the one below. */
+static real *put_box(const struct prior_box_job *j, double cx, double cy, double w, double h, real *out)
+{
+	out = put_one(j, cx, cy, w, h, out);
+	return j->p->additional_y_offset ? put_one(j, cx, cy + j->step_h / 2, w, h, out) : out;
 }
 
 /* All boxes of one cell. */

@@ -15,15 +15,15 @@ static real sigmoid(real x)
 	return 1 / (1 + exp(-x));
 }
 
-enum moka_status moka__yolo_shape(struct moka_layer *l, struct moka_findings *f, int64_t boxes, int64_t classes,
-				  int64_t *num, int64_t *places)
+enum moka_status moka__yolo_shape(struct moka_layer *l, struct moka_findings *f, int grids, int64_t boxes,
+				  int64_t classes, int64_t *num, int64_t *places)
 {
 	const int64_t channels = moka_layer_product(2, (int64_t[]){ boxes, 5 + classes });
 	char text[MOKA_SHAPE_TEXT];
 	int64_t all = 0;
 
 	*num = -1;
-	for (int i = 0; i < l->n_bottom; i++) {
+	for (int i = 0; i < grids; i++) {
 		const struct moka_shape *s = &l->bottom[i].shape;
 		int64_t here;
 

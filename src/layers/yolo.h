@@ -35,8 +35,8 @@ void moka__yolo_collect(struct moka_pool *pool, const struct moka__yolo_grid *g,
 /* Drops what overlaps a better one of any class by `overlap` or more; writes rows of 7 as DetectionOutput does, labels from 1. */
 void moka__yolo_rows(struct moka_pool *pool, struct moka__yolo_found *o, real overlap, const struct moka_view *top);
 
-/* Each bottom has 4 axes and boxes * (5 + classes) channels; *places of all bottoms together, -1 unknown. top[0]'s shape. */
-enum moka_status moka__yolo_shape(struct moka_layer *l, struct moka_findings *f, int64_t boxes, int64_t classes,
-				  int64_t *num, int64_t *places);
+/* Each of the first `grids` bottoms has 4 axes and boxes * (5 + classes) channels; *places of all bottoms together, -1 unknown. top[0]'s shape. */
+enum moka_status moka__yolo_shape(struct moka_layer *l, struct moka_findings *f, int grids, int64_t boxes,
+				  int64_t classes, int64_t *num, int64_t *places);
 
 #endif

@@ -2,7 +2,8 @@
  * YoloDetectionOutput (MobileNet-YOLO): objects out of YOLOv2's grids: boxes of the cells, each with its best class, without those that
  * overlap a better one.
  *
- *     bottoms: one or more grids (N, num_box * (5 + num_classes), H, W), all with the same anchors
+ *     bottoms: one or more grids (N, num_box * (5 + num_classes), H, W), all with the same anchors; a last one of three
+ *              channels is the picture, for forks that draw on it, and not used
  *     top:     (1, 1, rows, 7): image, label (from 1), score, x1, y1, x2, y2; zeros behind the last; where there is nothing
  *              at all one row of -1 for each image
  */
@@ -35,6 +36,7 @@ static const struct moka_message yolo_message = { "YoloDetectionOutputParameter"
 
 struct yolo {
 	int64_t num, places;
+	int grids; /* of the bottoms */
 	real *anchor;
 };
 
@@ -61,7 +63,10 @@ static enum moka_status yolo_shape(struct moka_layer *l, struct moka_findings *f
 		return MOKA_ERR_NOMEM;
 	for (size_t i = 0; i < p->biases.n; i++)
 		v->anchor[i] = (real)MOKA_LIST_AT(p->biases, float, i);
-	return moka__yolo_shape(l, f, p->num_box, p->num_classes, &v->num, &v->places);
+	v->grids = l->n_bottom;
+	if (v->grids > 1 && l->bottom[v->grids - 1].shape.n == 4 && l->bottom[v->grids - 1].shape.d[1] == 3)
+		v->grids--;
+	return moka__yolo_shape(l, f, v->grids, p->num_box, p->num_classes, &v->num, &v->places);
 }
 
 static enum moka_status yolo_forward(const struct moka_layer *l, struct moka_call *c)
@@ -72,7 +77,7 @@ static enum moka_status yolo_forward(const struct moka_layer *l, struct moka_cal
 	int64_t first = 0;
 
 	moka__yolo_lay_out(&o, v->num, v->places, c->scratch);
-	for (int i = 0; i < l->n_bottom; i++) {
+	for (int i = 0; i < v->grids; i++) {
 		const int64_t *d = c->bottom[i].shape->d;
 		const struct moka__yolo_grid g = { .x = c->bottom[i].data,
 						   .h = d[2],

@@ -93,7 +93,7 @@ static enum moka_status yolov3_shape(struct moka_layer *l, struct moka_findings 
 		v->anchor[2 * i] = (real)MOKA_LIST_AT(p->biases, float, 2 * at);
 		v->anchor[2 * i + 1] = (real)MOKA_LIST_AT(p->biases, float, 2 * at + 1);
 	}
-	return moka__yolo_shape(l, f, p->num_box, p->num_classes, &v->num, &v->places);
+	return moka__yolo_shape(l, f, l->n_bottom, p->num_box, p->num_classes, &v->num, &v->places);
 }
 
 static enum moka_status yolov3_forward(const struct moka_layer *l, struct moka_call *c)

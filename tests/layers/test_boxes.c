@@ -37,7 +37,7 @@ struct prior_case {
 	const char *settings;
 	double min[2], max[2], ratio[8]; /* 0 ends */
 	double img_w, img_h, step_w, step_h, offset;
-	bool clip;
+	bool clip, twice;
 };
 
 static void check_priors(const struct prior_case *p, int threads)
@@ -67,10 +67,12 @@ static void check_priors(const struct prior_case *p, int threads)
 				w[n] = floor(p->min[s]) * sqrt(p->ratio[r]);
 				h[n] = floor(p->min[s]) / sqrt(p->ratio[r]);
 			}
-			for (int k = 0; k < n; k++)
+			for (int k = 0; k < n * (p->twice ? 2 : 1); k++)
 				for (int q = 0; q < 4; q++, at++) {
-					double v = q % 2 ? (cy + (q < 2 ? -1 : 1) * h[k] / 2) / p->img_h
-							 : (cx + (q < 2 ? -1 : 1) * w[k] / 2) / p->img_w;
+					const int o = p->twice ? k / 2 : k;
+					const double down = p->twice && k % 2 ? p->step_h / 2 : 0;
+					double v = q % 2 ? (cy + down + (q < 2 ? -1 : 1) * h[o] / 2) / p->img_h
+							 : (cx + (q < 2 ? -1 : 1) * w[o] / 2) / p->img_w;
 					real want = (real)(p->clip ? fmin(fmax(v, 0), 1) : v);
 					T_NEAR(&x->top[0].data[at], &want, 1, 1e-5, 1e-6);
 				}
@@ -114,6 +116,17 @@ T_TEST(priors_against_loops)
 		  0.5,
 		  false },
 		{ "min_size: 7 img_h: 50 img_w: 60", { 7 }, { 0 }, { 0 }, 60, 50, 12, 50.0 / 3, 0.5, false },
+		{ "min_size: 30 max_size: 60 aspect_ratio: 2 flip: false additional_y_offset: true",
+		  { 30 },
+		  { 60 },
+		  { 2 },
+		  90,
+		  70,
+		  18,
+		  70.0 / 3,
+		  0.5,
+		  false,
+		  true },
 	};
 
 	for (size_t i = 0; i < MOKA_COUNT(cases); i++)
@@ -547,6 +560,8 @@ static void check_loss(const struct loss_case *t, int threads)
 		 P * 4, G);
 	x = lt_open_threads(text, MOKA_TRAIN, bottoms, threads);
 	make_priors(prior, P, 29);
+	/* one that sits on an object and reaches out of the picture */
+	memcpy(prior, (real[4]){ (real)-0.05, (real)0.08, (real)0.42, (real)0.5 }, 4 * sizeof(real));
 	lt_set(x, 2, prior);
 	lt_set(x, 3, gt);
 	lt_forward(x);
