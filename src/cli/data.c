@@ -61,7 +61,8 @@ void cli_data_progress(struct cli_data_progress *p, int64_t n, int64_t of)
 		const double s = (now - p->start) / (double)(n - p->first) * (double)(of - n);
 
 		if (s >= 3600)
-			snprintf(left, sizeof(left), ", %d:%02d:%02d left", (int)(s / 3600), (int)s / 60 % 60, (int)s % 60);
+			snprintf(left, sizeof(left), ", %d:%02d:%02d left", (int)(s / 3600), (int)s / 60 % 60,
+				 (int)s % 60);
 		else
 			snprintf(left, sizeof(left), ", %d:%02d left", (int)s / 60, (int)s % 60);
 	}

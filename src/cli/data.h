@@ -10,7 +10,10 @@ extern const struct cli_command cli_data_images, cli_data_pictures;
 
 /* Where the result goes: -o, or word number `word` as Caffe's tools had it. NULL: printed why. */
 const char *cli_data_output(const struct cli_call *c, int word);
-#define CLI_OPTION_BACKEND { "backend", 0, "lmdb|leveldb", "kind of database (default lmdb)", 0 }
+#define CLI_OPTION_BACKEND                                                                                             \
+	{                                                                                                              \
+		"backend", 0, "lmdb|leveldb", "kind of database (default lmdb)", 0                                     \
+	}
 /* --backend; false: no such kind, printed. */
 bool cli_data_backend(const struct cli_call *c, enum moka_backend *kind);
 bool cli_backend_of(const char *word, enum moka_backend *kind); /* "lmdb", "leveldb" */

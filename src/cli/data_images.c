@@ -190,8 +190,9 @@ static void describe(const struct job *j, bool shuffled, int64_t seed, struct mo
 			hash = (hash ^ (uint8_t)*p) * 0x100000001b3u;
 		hash = (hash ^ (uint64_t)j->lines.lines[i].label) * 0x100000001b3u;
 	}
-	moka_buf_printf(b, "root %s\nlist %" PRId64 " %016" PRIx64 "\nshuffle %d %" PRId64 "\nsize %" PRId64 " %" PRId64
-			"\n", j->root, j->lines.n, hash, shuffled, shuffled ? seed : 0, j->height, j->width);
+	moka_buf_printf(
+		b, "root %s\nlist %" PRId64 " %016" PRIx64 "\nshuffle %d %" PRId64 "\nsize %" PRId64 " %" PRId64 "\n",
+		j->root, j->lines.n, hash, shuffled, shuffled ? seed : 0, j->height, j->width);
 	moka_buf_printf(b, "gray %d\nencoded %d %s\nbackend %s\n", j->grey, j->encoded,
 			j->encode_type ? j->encode_type : "", moka_backend_name(j->kind));
 }
@@ -272,7 +273,8 @@ static enum moka_status add_all(struct job *j, struct moka_db_writer *w, struct 
 	if (j->written || j->first)
 		return MOKA_OK;
 	return moka_fail(err, MOKA_ERR_DATA,
-			 "%s: none of its %" PRId64 " pictures can be read; is the root folder '%s' right (with its '/')?",
+			 "%s: none of its %" PRId64
+			 " pictures can be read; is the root folder '%s' right (with its '/')?",
 			 j->list, j->lines.n, j->root);
 }
 
@@ -305,7 +307,8 @@ static int give_up(struct job *j, struct moka_db_writer *w, const struct moka_er
 	}
 	if (moka_db_writer_pause(w, &err))
 		return cli_fail_error(j->call, &err);
-	cli_note(j->call, "%" PRId64 " of %" PRId64 " pictures are in %s; the same words with --resume go on behind them", done,
+	cli_note(j->call,
+		 "%" PRId64 " of %" PRId64 " pictures are in %s; the same words with --resume go on behind them", done,
 		 j->lines.n, beside(j, ".part"));
 	return CLI_FAILED;
 }

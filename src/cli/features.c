@@ -153,7 +153,8 @@ static int find_end(struct features *f)
 		if (n->layers[i].l.rows > 0 && n->layers[i].l.n_top)
 			f->limit = MOKA_MIN(f->limit, n->layers[i].l.rows);
 	if (f->limit == INT64_MAX || first < 1)
-		return cli_usage(f->c, "how many batches? Say --iterations N: the net's data don't tell how many there are");
+		return cli_usage(f->c,
+				 "how many batches? Say --iterations N: the net's data don't tell how many there are");
 	f->batches = (f->limit + first - 1) / first;
 	return CLI_OK;
 }
@@ -347,12 +348,14 @@ static const struct cli_option features_options[] = {
 const struct cli_command cli_command_features = {
 	.name = "features",
 	.summary = "a trained net's blobs over its data, into a database or arrays",
-	.usage = "MODEL -w WEIGHTS --blobs NAME,... --db DB,... [options]\nMODEL -w WEIGHTS --blobs NAME,... -o FOLDER [options]",
+	.usage =
+		"MODEL -w WEIGHTS --blobs NAME,... --db DB,... [options]\nMODEL -w WEIGHTS --blobs NAME,... -o FOLDER [options]",
 	.about =
 		"MODEL is a net with a data layer. A database gets a record of floats for each sample, under its number in ten digits, as\n"
 		"Caffe's extract_features makes them; an array has the blob's shape, with all samples along the first axis.",
-	.examples = "moka features train_val.prototxt -w trained.caffemodel --blobs fc7 --db fc7_lmdb\n"
-		    "moka features train_val.prototxt -w trained.caffemodel --blobs fc7,prob -o features --iterations 10\n",
+	.examples =
+		"moka features train_val.prototxt -w trained.caffemodel --blobs fc7 --db fc7_lmdb\n"
+		"moka features train_val.prototxt -w trained.caffemodel --blobs fc7,prob -o features --iterations 10\n",
 	.options = features_options,
 	.min_words = 1,
 	.max_words = 8,

@@ -142,7 +142,8 @@ static int feed_picture(struct cli_call *c, struct cli_preparation *p, const cha
 }
 
 /* One crop of `img` into x, mirrored or not. */
-static void put_crop(const struct moka_image *img, int64_t top, int64_t left, int64_t h, int64_t w, bool mirror, real *x)
+static void put_crop(const struct moka_image *img, int64_t top, int64_t left, int64_t h, int64_t w, bool mirror,
+		     real *x)
 {
 	for (int64_t c = 0; c < img->channels; c++)
 		for (int64_t i = 0; i < h; i++)

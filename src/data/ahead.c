@@ -22,7 +22,7 @@
 
 #define MAX_THREADS 64
 #define MAX_DEPTH 64
-#define DEFAULT_DEPTH 4		       /* batches, as Caffe's prefetch */
+#define DEFAULT_DEPTH 4		      /* batches, as Caffe's prefetch */
 #define RING_BYTES ((int64_t)1 << 30) /* more only where two batches need more */
 
 struct bad {
@@ -262,12 +262,15 @@ static bool start_thread(struct ahead *a, int number)
 	return false;
 }
 
-/* Signals are for the program's own thread. One thread is enough to go on with. */
+/* Signals are for the program's own thread, but for faults: those belong to whoever makes them. One thread is enough to go on with. */
 static enum moka_status start_threads(struct ahead *a, struct moka_error *err)
 {
+	static const int faults[] = { SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGABRT };
 	sigset_t all, old;
 
 	sigfillset(&all);
+	for (size_t i = 0; i < MOKA_COUNT(faults); i++)
+		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (a->running < a->threads && start_thread(a, a->running))
 		a->running++;
@@ -303,8 +306,8 @@ static enum moka_status make_slot(struct ahead *a, struct slot *s, bool values, 
 	for (int i = 0; values && s->top && i < a->n_top; i++) {
 		s->top[i] = malloc((size_t)MOKA_MAX(a->count[i], 1) * sizeof(real));
 		if (!s->top[i])
-			return moka_fail(err, MOKA_ERR_NOMEM, "%s: not enough memory to read %d batches ahead",
-					 a->path, a->depth);
+			return moka_fail(err, MOKA_ERR_NOMEM, "%s: not enough memory to read %d batches ahead", a->path,
+					 a->depth);
 	}
 	return s->top ? MOKA_OK : moka_fail(err, MOKA_ERR_NOMEM, "%s: not enough memory", a->path);
 }
@@ -340,7 +343,8 @@ static int by_place(const void *x, const void *y)
 {
 	const struct bad *a = x, *b = y;
 
-	return a->place != b->place ? (a->place < b->place ? -1 : 1) : (a->record > b->record) - (a->record < b->record);
+	return a->place != b->place ? (a->place < b->place ? -1 : 1)
+				    : (a->record > b->record) - (a->record < b->record);
 }
 
 /* Counts what a batch left out, in the order of its places. */

@@ -24,8 +24,6 @@ struct moka__sample {
 struct moka__bench {
 	struct moka__sample sample;
 	struct moka_image image, other;
-	uint8_t *planes;
-	size_t planes_cap;
 	struct moka_buf bytes;
 };
 
@@ -59,19 +57,19 @@ enum moka_status moka__ahead_seek(struct moka_source *s, uint64_t batch_index, s
 int64_t moka__ahead_rows(const struct moka_source *s);
 int64_t moka__ahead_skipped(const struct moka_source *s, char *first, size_t size);
 void moka__ahead_close(struct moka_source *s);
-#define MOKA__AHEAD(name, opener)                                                                              \
-	{                                                                                                      \
-		.kind = name, .open = opener, .shape = moka__ahead_shape, .read = moka__ahead_read,            \
-		.seek = moka__ahead_seek, .rows = moka__ahead_rows, .close = moka__ahead_close,                \
-		.skipped = moka__ahead_skipped                                                                 \
+#define MOKA__AHEAD(name, opener)                                                                                      \
+	{                                                                                                              \
+		.kind = name, .open = opener, .shape = moka__ahead_shape, .read = moka__ahead_read,                    \
+		.seek = moka__ahead_seek, .rows = moka__ahead_rows, .close = moka__ahead_close,                        \
+		.skipped = moka__ahead_skipped                                                                         \
 	}
 
 /* bench.c: what makers share. */
 void moka__bench_release(struct moka__bench *b);
-/* A picture with its transform: planes of `img` into place `place` of top[0]. */
 struct moka__size {
 	int64_t d[3]; /* channels, height, width that every sample of the source has after its transform */
 };
+/* A decoded picture, transformed, to `out`. */
 enum moka_status moka__bench_picture(struct moka__bench *b, const struct moka_image *img,
 				     const struct moka_transform *t, const struct moka__size *size, uint64_t seed,
 				     real *out, struct moka_error *err);

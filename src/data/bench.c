@@ -4,7 +4,6 @@
 #include "data/ahead.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 void moka__bench_release(struct moka__bench *b)
@@ -12,7 +11,6 @@ void moka__bench_release(struct moka__bench *b)
 	moka_image_release(&b->image);
 	moka_image_release(&b->other);
 	moka_buf_release(&b->bytes);
-	free(b->planes);
 	memset(b, 0, sizeof(*b));
 }
 
@@ -45,20 +43,10 @@ enum moka_status moka__bench_picture(struct moka__bench *b, const struct moka_im
 				     real *out, struct moka_error *err)
 {
 	const char *where = b->sample.where;
-	const size_t n = (size_t)(img->channels * img->height * img->width);
 	struct moka_rng rng;
 
 	MOKA_TRY(moka__check_size(t, size, img->channels, img->height, img->width, where, err));
-	if (n > b->planes_cap) {
-		uint8_t *bigger = realloc(b->planes, n);
-
-		if (!bigger)
-			return moka_fail(err, MOKA_ERR_NOMEM, "%s: not enough memory for a picture", where);
-		b->planes = bigger;
-		b->planes_cap = n;
-	}
-	moka_image_planar_u8(img, b->planes);
 	moka_rng_seed(&rng, seed, b->sample.k);
-	moka_transform_run(t, img->channels, img->height, img->width, b->planes, NULL, 0, &rng, out);
+	moka_transform_image(t, img, &rng, out);
 	return MOKA_OK;
 }

@@ -73,7 +73,7 @@ enum moka_status moka_image_write_png(const struct moka_image *img, const char *
 struct moka_datum {
 	int64_t channels, height, width;
 	int64_t label;
-	bool encoded;	     /* data is a JPEG or PNG */
+	bool encoded; /* data is a JPEG or PNG */
 	/* for writing: whether `label` and `encoded: false` are there or left out (by absence, as some of Caffe's tools do) */
 	bool no_label, says_plain;
 	const uint8_t *data; /* NULL: none */
@@ -216,5 +216,8 @@ enum moka_status moka_transform_shape(const struct moka_transform *t, int64_t c,
  * decides crop and mirror. */
 void moka_transform_run(const struct moka_transform *t, int64_t c, int64_t h, int64_t w, const uint8_t *bytes,
 			const uint8_t *floats, uint32_t stride, struct moka_rng *rng, real *out);
+/* The same for a decoded picture; the same values. */
+void moka_transform_image(const struct moka_transform *t, const struct moka_image *img, struct moka_rng *rng,
+			  real *out);
 
 #endif

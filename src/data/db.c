@@ -165,9 +165,8 @@ enum moka_status moka_db_writer_resume(struct moka_db_writer **out, enum moka_ba
 				       char *last_key, size_t size, struct moka_error *err)
 {
 	MOKA_TRY(new_writer(out, path, err));
-	return opened(out, kind == MOKA_LMDB
-				   ? moka_lmdb_writer_resume(&(*out)->lm, path, last_key, size, err)
-				   : moka__leveldb_writer_resume(&(*out)->level, path, last_key, size, err));
+	return opened(out, kind == MOKA_LMDB ? moka_lmdb_writer_resume(&(*out)->lm, path, last_key, size, err)
+					     : moka__leveldb_writer_resume(&(*out)->level, path, last_key, size, err));
 }
 
 enum moka_status moka_db_writer_put(struct moka_db_writer *w, const char *key, const void *value, size_t n,
@@ -195,8 +194,8 @@ static void writer_free(struct moka_db_writer *w)
 
 enum moka_status moka_db_writer_commit(struct moka_db_writer *w, struct moka_error *err)
 {
-	const enum moka_status st = w->lm ? moka_lmdb_writer_commit(w->lm, err)
-					  : moka__leveldb_writer_commit(w->level, err);
+	const enum moka_status st =
+		w->lm ? moka_lmdb_writer_commit(w->lm, err) : moka__leveldb_writer_commit(w->level, err);
 
 	writer_free(w);
 	return st;
@@ -204,8 +203,8 @@ enum moka_status moka_db_writer_commit(struct moka_db_writer *w, struct moka_err
 
 enum moka_status moka_db_writer_pause(struct moka_db_writer *w, struct moka_error *err)
 {
-	const enum moka_status st = w->lm ? moka_lmdb_writer_pause(w->lm, err)
-					  : moka__leveldb_writer_pause(w->level, err);
+	const enum moka_status st =
+		w->lm ? moka_lmdb_writer_pause(w->lm, err) : moka__leveldb_writer_pause(w->level, err);
 
 	writer_free(w);
 	return st;

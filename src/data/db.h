@@ -22,8 +22,7 @@ enum moka_status moka__leveldb_find(struct moka__leveldb *db, int64_t n, int64_t
 const char *moka__leveldb_where(const struct moka__leveldb *db, char *buf, size_t size);
 
 struct moka__leveldb_writer;
-enum moka_status moka__leveldb_writer_new(struct moka__leveldb_writer **out, const char *path,
-					  struct moka_error *err);
+enum moka_status moka__leveldb_writer_new(struct moka__leveldb_writer **out, const char *path, struct moka_error *err);
 enum moka_status moka__leveldb_writer_resume(struct moka__leveldb_writer **out, const char *path, char *last_key,
 					     size_t size, struct moka_error *err);
 enum moka_status moka__leveldb_writer_put(struct moka__leveldb_writer *w, const char *key, const void *value, size_t n,

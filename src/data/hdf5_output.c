@@ -70,8 +70,8 @@ static enum moka_status check_form(struct output *o, struct part *p, const struc
 		memcpy(p->dim, dim, sizeof(dim));
 	p->row = dim[1] * dim[2] * dim[3];
 	if (memcmp(p->dim + 1, dim + 1, 3 * sizeof(*dim)))
-		return moka_fail(err, MOKA_ERR_MODEL, "%s: the rows of this batch have another shape than the first ones",
-				 o->path);
+		return moka_fail(err, MOKA_ERR_MODEL,
+				 "%s: the rows of this batch have another shape than the first ones", o->path);
 	return MOKA_OK;
 }
 

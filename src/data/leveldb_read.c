@@ -78,12 +78,13 @@ static enum moka_status check_table(const char *path, const char *name, struct m
 	fd = open(file, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return moka_fail(err, MOKA_ERR_IO, "%s: can't open '%s': %s", path, name, strerror(errno));
-	ok = !fstat(fd, &st) && st.st_size >= FOOTER &&
-	     pread(fd, footer, FOOTER, st.st_size - FOOTER) == FOOTER && footer_fits(footer, (uint64_t)st.st_size);
+	ok = !fstat(fd, &st) && st.st_size >= FOOTER && pread(fd, footer, FOOTER, st.st_size - FOOTER) == FOOTER &&
+	     footer_fits(footer, (uint64_t)st.st_size);
 	close(fd);
 	return ok ? MOKA_OK
-		  : moka_fail(err, MOKA_ERR_DATA, "%s: this LevelDB is damaged: the end of its file '%s' isn't that of a table",
-			      path, name);
+		  : moka_fail(err, MOKA_ERR_DATA,
+			      "%s: this LevelDB is damaged: the end of its file '%s' isn't that of a table", path,
+			      name);
 }
 
 static enum moka_status check_tables(const char *path, struct moka_error *err)
@@ -127,7 +128,8 @@ static enum moka_status check_folder(const char *path, struct moka_error *err)
 static enum moka_status leveldb_said(const char *path, const char *doing, char *said, struct moka_error *err)
 {
 	const bool locked = strstr(said, "lock") != NULL;
-	const enum moka_status st = moka_fail(err, MOKA_ERR_DATA, "%s: can't %s this LevelDB: %.300s", path, doing, said);
+	const enum moka_status st =
+		moka_fail(err, MOKA_ERR_DATA, "%s: can't %s this LevelDB: %.300s", path, doing, said);
 
 	if (locked)
 		moka_fail_hint(
@@ -216,7 +218,7 @@ static enum moka_status step(struct moka__leveldb *db, struct moka_error *err)
 }
 
 enum moka_status moka__leveldb_next(struct moka__leveldb *db, const uint8_t **key, size_t *key_bytes,
-				   const uint8_t **value, size_t *value_bytes, struct moka_error *err)
+				    const uint8_t **value, size_t *value_bytes, struct moka_error *err)
 {
 	*key = *value = NULL;
 	*key_bytes = *value_bytes = 0;

@@ -123,7 +123,8 @@ static enum moka_status read_window(struct reader *r)
 	if (overlap >= r->threshold[1]) {
 		if (!w.label)
 			return moka_fail(r->err, MOKA_ERR_DATA,
-					 "%s:%" PRId64 ": an object (it overlaps by %g) of class 0, which is background's",
+					 "%s:%" PRId64
+					 ": an object (it overlaps by %g) of class 0, which is background's",
 					 r->out->file, w.line, overlap);
 		return keep(r, 1, &w);
 	}
@@ -144,8 +145,10 @@ static enum moka_status read_image(struct reader *r)
 		return bad(r, "the '#' that begins a picture", word, n);
 	MOKA_TRY(whole(r, "a picture's number", 0, INT32_MAX - 1, &index));
 	if (index != r->out->n_images)
-		return moka_fail(r->err, MOKA_ERR_DATA, "%s:%" PRId64 ": picture %" PRId64 " where %" PRId64
-				 " comes next; they are numbered from 0", r->out->file, r->line, index, r->out->n_images);
+		return moka_fail(r->err, MOKA_ERR_DATA,
+				 "%s:%" PRId64 ": picture %" PRId64 " where %" PRId64
+				 " comes next; they are numbered from 0",
+				 r->out->file, r->line, index, r->out->n_images);
 	word = next_word(r, &n);
 	if (!n)
 		return bad(r, "a picture's name", word, n);
@@ -175,12 +178,9 @@ enum moka_status moka__windows_read(struct moka__windows *out, const char *path,
 				    double bg_threshold, struct moka_arena *a, struct moka_error *err)
 {
 	struct moka_file f = { 0 };
-	struct reader r = { .out = out,
-			    .arena = a,
-			    .root = root,
-			    .threshold = { bg_threshold, fg_threshold },
-			    .line = 1,
-			    .err = err };
+	struct reader r = {
+		.out = out, .arena = a, .root = root, .threshold = { bg_threshold, fg_threshold }, .line = 1, .err = err
+	};
 	enum moka_status st = MOKA_OK;
 
 	*out = (struct moka__windows){ .file = path };

@@ -77,7 +77,8 @@ static int64_t to_pixel(real v)
 static void widen(const struct windows *s, struct cut *c)
 {
 	const real context = (real)s->crop / (real)(s->crop - 2 * s->pad);
-	real half_height = (real)((double)(c->y2 - c->y1 + 1) / 2), half_width = (real)((double)(c->x2 - c->x1 + 1) / 2);
+	real half_height = (real)((double)(c->y2 - c->y1 + 1) / 2),
+	     half_width = (real)((double)(c->x2 - c->x1 + 1) / 2);
 	const real x = (real)c->x1 + half_width, y = (real)c->y1 + half_height;
 
 	if (s->square)
@@ -113,15 +114,17 @@ static enum moka_status find_cut(const struct windows *s, const struct moka__win
 {
 	*c = (struct cut){ w->x1, w->y1, w->x2, w->y2, s->crop, s->crop, 0, 0 };
 	if (c->x2 < c->x1 || c->y2 < c->y1)
-		return moka_fail(err, MOKA_ERR_DATA, "%s: it ends (%" PRId64 ", %" PRId64 ") before it begins (%" PRId64
-				 ", %" PRId64 ")", where, c->x2, c->y2, c->x1, c->y1);
+		return moka_fail(err, MOKA_ERR_DATA,
+				 "%s: it ends (%" PRId64 ", %" PRId64 ") before it begins (%" PRId64 ", %" PRId64 ")",
+				 where, c->x2, c->y2, c->x1, c->y1);
 	if (s->pad || s->square) {
 		widen(s, c);
 		clip(s, img, c, mirror);
 	}
 	if (c->x1 < 0 || c->y1 < 0 || c->x2 >= img->width || c->y2 >= img->height || c->x2 < c->x1 || c->y2 < c->y1)
-		return moka_fail(err, MOKA_ERR_DATA, "%s: it is not in the picture, which is %" PRId64 " wide and %" PRId64
-				 " high", where, img->width, img->height);
+		return moka_fail(err, MOKA_ERR_DATA,
+				 "%s: it is not in the picture, which is %" PRId64 " wide and %" PRId64 " high", where,
+				 img->width, img->height);
 	if (c->width < 1 || c->height < 1)
 		return moka_fail(err, MOKA_ERR_DATA, "%s: nothing is left of it at crop_size %" PRId64, where, s->crop);
 	return MOKA_OK;
@@ -211,15 +214,17 @@ static enum moka_status check_list(const struct windows *s, struct moka_error *e
 	const struct moka__windows *l = &s->list;
 
 	if (s->objects && !l->kind[1].n)
-		return moka_fail(err, MOKA_ERR_DATA, "%s: no window overlaps an object by fg_threshold: there are no objects",
-				 l->file);
+		return moka_fail(err, MOKA_ERR_DATA,
+				 "%s: no window overlaps an object by fg_threshold: there are no objects", l->file);
 	if (s->objects < s->batch && !l->kind[0].n)
-		return moka_fail(err, MOKA_ERR_DATA, "%s: every window overlaps an object: there is no background", l->file);
+		return moka_fail(err, MOKA_ERR_DATA, "%s: every window overlaps an object: there is no background",
+				 l->file);
 	for (int64_t i = 0; i < l->n_images; i++)
 		if (l->images[i].channels != 3)
-			return moka_fail(err, MOKA_ERR_DATA, "%s:%" PRId64 ": a picture of %" PRId64
-					 " channels; WindowData reads pictures in colour, with 3", l->file,
-					 l->images[i].line, l->images[i].channels);
+			return moka_fail(err, MOKA_ERR_DATA,
+					 "%s:%" PRId64 ": a picture of %" PRId64
+					 " channels; WindowData reads pictures in colour, with 3",
+					 l->file, l->images[i].line, l->images[i].channels);
 	return MOKA_OK;
 }
 
@@ -232,9 +237,10 @@ static enum moka_status check_mean(const struct windows *s, struct moka_error *e
 		return moka_fail(err, MOKA_ERR_MODEL, "transform_param has %zu mean_value lines; 1 or 3 are right", n);
 	/* Caffe cuts rows and columns at the same offset, which is the width's. */
 	if (t->mean.data && (t->mean_c != 3 || t->mean_w < s->crop || t->mean_h < s->crop + (t->mean_w - s->crop) / 2))
-		return moka_fail(err, MOKA_ERR_DATA, "the mean image '%s' is %" PRId64 "x%" PRId64 "x%" PRId64
-				 ", too small for windows of 3x%" PRId64 "x%" PRId64, t->mean_path, t->mean_c, t->mean_h,
-				 t->mean_w, s->crop, s->crop);
+		return moka_fail(err, MOKA_ERR_DATA,
+				 "the mean image '%s' is %" PRId64 "x%" PRId64 "x%" PRId64
+				 ", too small for windows of 3x%" PRId64 "x%" PRId64,
+				 t->mean_path, t->mean_c, t->mean_h, t->mean_w, s->crop, s->crop);
 	return MOKA_OK;
 }
 
@@ -280,10 +286,12 @@ static enum moka_status set_up(struct windows *s, const struct moka_source_spec 
 	s->objects = (int64_t)((float)s->batch * (float)setting(l, "fg_fraction", 0.25));
 	s->objects = MOKA_MIN(MOKA_MAX(s->objects, 0), s->batch);
 	if (s->crop < 1 || s->crop > 65536)
-		return moka_fail(err, MOKA_ERR_MODEL, "windows are cut to one size: transform_param { crop_size: ... }");
+		return moka_fail(err, MOKA_ERR_MODEL,
+				 "windows are cut to one size: transform_param { crop_size: ... }");
 	if (s->pad * 2 >= s->crop)
-		return moka_fail(err, MOKA_ERR_MODEL, "context_pad %" PRId64 " on each side leaves nothing of crop_size %"
-				 PRId64, s->pad, s->crop);
+		return moka_fail(err, MOKA_ERR_MODEL,
+				 "context_pad %" PRId64 " on each side leaves nothing of crop_size %" PRId64, s->pad,
+				 s->crop);
 	MOKA_TRY(moka_transform_init(&s->transform, l, err));
 	MOKA_TRY(check_mean(s, err));
 	MOKA_TRY(moka__windows_read(&s->list, path, l->sub ? moka_get_string(l->sub, "root_folder", "") : "",

@@ -7,10 +7,10 @@
 #include "data/data.h"
 
 struct moka__window {
-	int32_t image;	      /* index */
-	int32_t label;	      /* 0: background */
+	int32_t image;		/* index */
+	int32_t label;		/* 0: background */
 	int32_t x1, y1, x2, y2; /* pixels, both ends inside */
-	int64_t line;	      /* of the file */
+	int64_t line;		/* of the file */
 };
 struct moka__window_image {
 	const char *path; /* with the root folder */

@@ -28,7 +28,8 @@ static enum moka_status hdf5_output_shape(struct moka_layer *l, struct moka_find
 					     (long long)a->d[0], l->bottom[1].name, (long long)b->d[0]);
 	for (int i = 0; i < 2; i++)
 		if (l->bottom[i].shape.n > 4)
-			return moka_layer_bad_bottom(l, f, "wrong-axes", i, "bottom '%s' has %d axes; at most 4 are written",
+			return moka_layer_bad_bottom(l, f, "wrong-axes", i,
+						     "bottom '%s' has %d axes; at most 4 are written",
 						     l->bottom[i].name, l->bottom[i].shape.n);
 	return l->for_run ? moka_layer_open_source(l, "HDF5OUTPUT", p->file_name, 0, f) : MOKA_OK;
 }

@@ -35,9 +35,10 @@ static enum moka_status memory_data_shape(struct moka_layer *l, struct moka_find
 	if (!l->for_run)
 		return MOKA_OK;
 	moka_layer_bad(l, f, "data-missing", NULL, "its data are handed over by a program, and nobody does");
-	moka_find_hint(f,
-		       "give its tops (moka run -i %s=FILE.npy -i %s=FILE.npy); to train or test from files, use Data, HDF5Data or ImageData",
-		       l->n_top > 0 ? l->top[0].name : "data", l->n_top > 1 ? l->top[1].name : "label");
+	moka_find_hint(
+		f,
+		"give its tops (moka run -i %s=FILE.npy -i %s=FILE.npy); to train or test from files, use Data, HDF5Data or ImageData",
+		l->n_top > 0 ? l->top[0].name : "data", l->n_top > 1 ? l->top[1].name : "label");
 	return MOKA_ERR_DATA;
 }
 

@@ -235,22 +235,39 @@ static hid_t create_in_memory(const char *path, hid_t access)
 	return file;
 }
 
+/*
+ * Where the contents end. The library's memory grows in larger steps; the end is in the file's first block (of version 0, which the
+ * library writes unless told otherwise), at byte 40.
+ */
+static size_t contents_end(const struct image *image, size_t size)
+{
+	static const uint8_t start[] = { 0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n', 0 };
+	const uint8_t *p = image->bytes;
+	uint64_t end = 0;
+
+	if (!p || size < 48 || memcmp(p, start, sizeof(start)) || p[13] != 8)
+		return size;
+	for (int i = 0; i < 8; i++)
+		end |= (uint64_t)p[40 + i] << 8 * i;
+	return end >= 48 && end < size ? (size_t)end : size;
+}
+
 static enum moka_status make_image(struct image *image, size_t *size, const char *path,
 				   const struct moka_h5_item *items, size_t n, struct moka_error *err)
 {
 	hid_t access = memory_access(image), file = access >= 0 ? create_in_memory(path, access) : -1;
 	enum moka_status status = file >= 0 ? write_all(file, path, items, n, err) : failed(err, path, "the file");
-	haddr_t bytes = 0; /* where the contents end: the memory grows in larger steps */
+	hsize_t bytes = 0;
 
 	if (file >= 0) {
-		if ((H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 || H5Fget_eoa(file, &bytes) < 0) && !status)
+		if ((H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 || H5Fget_filesize(file, &bytes) < 0) && !status)
 			status = failed(err, path, "the file");
 		if (H5Fclose(file) < 0 && !status)
 			status = failed(err, path, "the file");
 	}
 	if (access >= 0)
 		H5Pclose(access);
-	*size = MOKA_MIN((size_t)bytes, image->held);
+	*size = contents_end(image, MOKA_MIN((size_t)bytes, image->held));
 	return !status && !image->bytes ? failed(err, path, "the file") : status;
 }
 

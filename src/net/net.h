@@ -126,8 +126,8 @@ struct moka_net_options {
 	const struct moka_registry *registry;	      /* layer types; NULL: the built-in ones. Outlives the net */
 	uint64_t seed;
 	int64_t memory_limit_bytes; /* of blobs and parameters; 0: 64 GiB or the machine's memory, whichever is less */
-	int64_t skip_bad; /* damaged records that each data layer may leave out */
-	int read_threads; /* that read ahead for each data layer; 0: as many as seem good */
+	int64_t skip_bad;	    /* damaged records that each data layer may leave out */
+	int read_threads;	    /* that read ahead for each data layer; 0: as many as seem good */
 };
 
 /*

@@ -48,7 +48,9 @@ static void make(const char *name, int rows, const char *bad)
 		encode(i, &b);
 		snprintf(key, sizeof(key), "%08d", i);
 		snprintf(word, sizeof(word), " %d ", i);
-		const struct moka_datum d = { .label = i, .encoded = true, .data = (const uint8_t *)b.data,
+		const struct moka_datum d = { .label = i,
+					      .encoded = true,
+					      .data = (const uint8_t *)b.data,
 					      .data_bytes = strstr(bad, word) ? b.len / 2 : b.len };
 		T_OK(moka_lmdb_writer_put_datum(w, key, &d, &e), &e);
 		moka_buf_release(&b);
@@ -228,8 +230,9 @@ T_TEST(bad_from_the_start)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(the_same_whoever_reads), T_CASE(seek),	     T_CASE(closed_at_any_moment), T_CASE(an_error_comes_at_its_batch),
-	T_CASE(skipped),		T_CASE(more_than_may_be_skipped), T_CASE(bad_from_the_start),
+	T_CASE(the_same_whoever_reads),	     T_CASE(seek),    T_CASE(closed_at_any_moment),
+	T_CASE(an_error_comes_at_its_batch), T_CASE(skipped), T_CASE(more_than_may_be_skipped),
+	T_CASE(bad_from_the_start),
 };
 
 int main(int argc, char **argv)

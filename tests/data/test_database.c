@@ -160,7 +160,9 @@ T_TEST(the_same_batches)
 		bench_set(&b[k], "rand_skip", 5);
 		b[k].transform.mirror = true;
 		b[k].layer.for_run = true;
-		T_OK(bench_open(&b[k], k ? &moka_source_leveldb : &moka_source_lmdb, file("source", kinds[k]), 4, 9, &e), &e);
+		T_OK(bench_open(&b[k], k ? &moka_source_leveldb : &moka_source_lmdb, file("source", kinds[k]), 4, 9,
+				&e),
+		     &e);
 	}
 	for (int batch = 0; batch < 5; batch++) {
 		for (int k = 0; k < 2; k++)
@@ -291,7 +293,7 @@ T_TEST(damaged_leveldb)
 	mkdir(to, 0777);
 	for (int which = 0; (size = copy_all(good, to, which, -1, 0)) >= 0; which++) {
 		clear(to);
-		for (int64_t at = 0; at < size; at += at > size - 60 || at < 60 ? 1 : 37) {
+		for (int64_t at = 0; at<size; at += at> size - 60 || at < 60 ? 1 : 37) {
 			int n;
 
 			copy_all(good, to, which, at, at % 2 ? 0xff : 0x10);

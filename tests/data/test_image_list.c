@@ -170,7 +170,8 @@ T_TEST(faults)
 	list("text.png", "this is no picture");
 	refuses(file("nowhere.txt"), "nowhere.txt", "");
 	refuses(list("empty.txt", "\n\n"), "empty.txt: it lists no picture", "");
-	refuses(list("bare.txt", "p 0.png 1\nbare.png\n"), "bare.txt:2: no label at the end of 'bare.png'", "PICTURE LABEL");
+	refuses(list("bare.txt", "p 0.png 1\nbare.png\n"), "bare.txt:2: no label at the end of 'bare.png'",
+		"PICTURE LABEL");
 	refuses(list("word.txt", "p 0.png one\n"), "word.txt:1: no label", "");
 	refuses(list("huge.txt", "p 0.png 99999999999\n"), "huge.txt:1: no label", "");
 	refuses(list("gone.txt", "p 0.png 1\ngone.png 2\n"), "gone.txt:2)", "");

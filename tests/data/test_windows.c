@@ -115,7 +115,8 @@ T_TEST(context)
 			T_TRUE(x[128 + row * 8] == 0 && x[128 + row * 8 + 1] == 0);
 			for (int column = 2; column < 8; column++)
 				T_TRUE(x[128 + row * 8 + column] == 100);
-			T_TRUE(x[row * 8 + 2] >= 0 && x[row * 8 + 2] < 3 && x[row * 8 + 7] > 28 && x[row * 8 + 7] <= 30);
+			T_TRUE(x[row * 8 + 2] >= 0 && x[row * 8 + 2] < 3 && x[row * 8 + 7] > 28 &&
+			       x[row * 8 + 7] <= 30);
 		}
 		if (square)
 			T_NEAR(x, again, 2 * 192, 0, 0);

@@ -722,6 +722,36 @@ T_TEST(a_sweep_finds_a_rate)
 	done(&r);
 }
 
+/* ---- warm-up ------------------------------------------------------------------------------------------ */
+
+/* As the Intel fork: while the rate climbs, SGD keeps momentum * rate / rate before. */
+T_TEST(a_warm_up_scales_momentum)
+{
+	double w = 0.5, h = 0, before = 0;
+	struct run r;
+
+	run(&r,
+	    "net_param { layer { name: 'x' type: 'DummyData' top: 'x' top: 't' dummy_data_param { shape { dim: 1 dim: 1 }"
+	    " data_filler { value: 2 } data_filler { value: 3 } } }"
+	    " layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y'"
+	    "  inner_product_param { num_output: 1 bias_term: false weight_filler { value: 0.5 } } }"
+	    " layer { name: 'loss' type: 'EuclideanLoss' bottom: 'y' bottom: 't' top: 'loss' } }"
+	    " base_lr: 0.02 lr_policy: 'fixed' momentum: 0.9 warmup_iter: 4 max_iter: 7 snapshot_after_train: false");
+	T_OK(r.status, &r.err);
+	for (int t = 0; t < 7; t++) {
+		double rate = t < 4 ? 0.02 * t / 4 : 0.02;
+		double keep = t < 4 && before > 0 ? 0.9 * rate / before : 0.9;
+
+		h = keep * h + rate * (2 * w - 3) * 2;
+		w -= h;
+		before = rate;
+	}
+	real want = (real)w;
+
+	T_NEAR(param(&r, "ip.0")->data, &want, 1, 1e-5, 0);
+	done(&r);
+}
+
 static const struct CMUnitTest tests[] = {
 	T_CASE(a_resumed_run_is_the_run_bit_for_bit),
 	T_CASE(hdf5_snapshots_are_laid_out_as_caffe_lays_them_out),
@@ -740,6 +770,7 @@ static const struct CMUnitTest tests[] = {
 	T_CASE(the_first_nan_has_a_name),
 	T_CASE(a_dry_run_writes_nothing),
 	T_CASE(a_sweep_finds_a_rate),
+	T_CASE(a_warm_up_scales_momentum),
 };
 
 int main(int argc, char **argv)
