@@ -193,6 +193,7 @@ int moka_pool_threads(const struct moka_pool *p); /* NULL pool: 1 */
 /* fn(arg, begin, end) over [0, n) in pieces of `tile` (the last may be shorter). NULL pool: in this thread. */
 void moka_parallel(struct moka_pool *p, void (*fn)(void *arg, int64_t begin, int64_t end), void *arg, int64_t n,
 		   int64_t tile);
+int moka_cpu_threads(void); /* as many as the machine (cgroup, affinity) gives; at least 1 */
 
 /* ---- cpu --------------------------------------------------------------------------------- */
 

@@ -131,7 +131,7 @@ static int cgroup_cpus(void)
 	return least;
 }
 
-static int machine_threads(void)
+int moka_cpu_threads(void)
 {
 	cpu_set_t set;
 	int cpus = 1, quota;
@@ -149,7 +149,7 @@ struct moka_pool *moka_pool_new(int threads)
 
 	if (!p)
 		return NULL;
-	p->threads = threads > 0 ? MOKA_MIN(threads, MOST_THREADS) : machine_threads();
+	p->threads = threads > 0 ? MOKA_MIN(threads, MOST_THREADS) : moka_cpu_threads();
 	if (p->threads > 1)
 		p->workers = pthreadpool_create((size_t)p->threads);
 	if (!p->workers)

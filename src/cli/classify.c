@@ -14,6 +14,9 @@ struct classify {
 	struct moka_exec *e;
 	int64_t top;
 	int output; /* blob */
+	bool oversample;
+	int64_t height, width; /* that pictures are resized to before ten crops are taken */
+	real *mean;	       /* of the crops' answers */
 };
 
 /* ---- the picture itself, small ---------------------------------------------------------------------- */
@@ -65,10 +68,33 @@ static int show_picture(struct cli_call *c, const char *path)
 
 /* ---- the answer --------------------------------------------------------------------------------------- */
 
-static void print_classes(const struct classify *k)
+/* The answer: of ten crops, their average, as Caffe's classify.py takes it. */
+static const real *answer(struct classify *k, int64_t *n)
 {
 	const real *x = moka_exec_data(k->e, k->output);
-	int64_t n = moka_shape_count(&k->n.net->blobs[k->output].shape), shown = MOKA_MIN(k->top, n);
+	const struct moka_shape *s = &k->n.net->blobs[k->output].shape;
+
+	*n = moka_shape_count(s);
+	if (!k->oversample || s->n < 1 || s->d[0] != 10)
+		return x;
+	*n /= 10;
+	if (!k->mean)
+		k->mean = MOKA_NEWN(&k->c->arena, *n + 1, real);
+	for (int64_t i = 0; k->mean && i < *n; i++) {
+		real sum = 0;
+
+		for (int j = 0; j < 10; j++)
+			sum += x[j * *n + i];
+		k->mean[i] = sum / 10;
+	}
+	return k->mean ? k->mean : x;
+}
+
+static void print_classes(struct classify *k)
+{
+	int64_t n;
+	const real *x = answer(k, &n);
+	const int64_t shown = MOKA_MIN(k->top, n);
 	bool *taken = MOKA_NEWN(&k->c->arena, n, bool);
 
 	for (int64_t i = 0; taken && i < shown; i++) {
@@ -87,8 +113,15 @@ static int classify_picture(struct classify *k, const char *path)
 	struct moka_error err = { 0 };
 	int status;
 
-	k->feeds.items[0].paths[0] = path;
-	status = cli_feed_net(k->c, &k->feeds, &k->preparation, k->n.net, k->e);
+	if (k->oversample) {
+		const int blob = cli_input_blob(k->n.net, k->feeds.items[0].blob);
+
+		status = cli_feed_crops(k->c, &k->preparation, path, k->height, k->width, &k->n.net->blobs[blob].shape,
+					moka_exec_data(k->e, blob));
+	} else {
+		k->feeds.items[0].paths[0] = path;
+		status = cli_feed_net(k->c, &k->feeds, &k->preparation, k->n.net, k->e);
+	}
 	if (status)
 		return status;
 	if (moka_exec_forward(k->e, 0, k->n.net->n_layers, NULL, &err))
@@ -131,10 +164,34 @@ static int find_input(struct classify *k, struct moka_net_options o)
 				  "the net has %d inputs; classify needs a net with one", look.net->n_inputs);
 	} else {
 		const char *name = moka_arena_strdup(&k->c->arena, look.net->blobs[look.net->inputs[0]].name);
-		status = cli_feed_add(k->c, &k->feeds, name, k->c->words[1]);
+		for (int i = 0; !status && i < (k->oversample ? 10 : 1); i++)
+			status = cli_feed_add(k->c, &k->feeds, name, k->c->words[1]);
 	}
 	cli_close(&look);
 	return status;
+}
+
+/* --images-dim, else a little more than the input: 256 for the usual 224 and 227, 8/7 of others. */
+static int choose_size(struct classify *k)
+{
+	const int blob = cli_input_blob(k->n.net, k->feeds.items[0].blob);
+	const struct moka_shape *s = &k->n.net->blobs[blob].shape;
+	const char *text = cli_get(k->c, "images-dim");
+	char rest;
+	long long h, w;
+
+	k->height = s->d[2] >= 200 && s->d[2] < 256 ? 256 : s->d[2] * 8 / 7;
+	k->width = s->d[3] >= 200 && s->d[3] < 256 ? 256 : s->d[3] * 8 / 7;
+	if (!text)
+		return CLI_OK;
+	if (sscanf(text, "%lld%*1[,x]%lld%c", &h, &w, &rest) != 2 || h < 1 || w < 1 || h > 65536 || w > 65536)
+		return cli_usage(k->c, "--images-dim: '%s' is no height and width, as 256,256", text);
+	if (h < s->d[2] || w < s->d[3])
+		return cli_usage(k->c, "--images-dim %s is smaller than the net's input, which is %lld,%lld", text,
+				 (long long)s->d[2], (long long)s->d[3]);
+	k->height = h;
+	k->width = w;
+	return CLI_OK;
 }
 
 static int classify_all(struct classify *k)
@@ -144,6 +201,8 @@ static int classify_all(struct classify *k)
 	struct moka_error err = { 0 };
 	int status = choose_output(k);
 
+	if (!status && k->oversample)
+		status = choose_size(k);
 	if (status)
 		return status;
 	if (moka_exec_new(&k->e, k->n.net, &eo, &err))
@@ -158,6 +217,7 @@ static int prepare(struct classify *k)
 	struct moka_net_options o = { 0 };
 	int status;
 
+	k->oversample = cli_switch(k->c, "oversample", false);
 	if (!cli_net_options(k->c, MOKA_TEST, &o) || !cli_int(k->c, "top", 1, 1000000, 5, &k->top) ||
 	    !cli_open_pool(k->c, &k->n))
 		return CLI_USAGE;
@@ -194,6 +254,9 @@ static const struct cli_option classify_options[] = {
 	CLI_OPTION_LABELS,
 	{ "top", 0, "N", "how many classes to print (default 5)", 0 },
 	{ "blob", 0, "NAME", "the blob that holds the answer (default: the net's last output)", 0 },
+	{ "oversample", 0, NULL, "the average of ten crops: corners and centre, plain and mirrored", 0 },
+	{ "images-dim", 0, "H,W", "what pictures are resized to before that (default: a little more than the input)",
+	  0 },
 	{ "show", 0, NULL, "print each picture, small", 0 },
 	CLI_OPTION_THREADS,
 	CLI_OPTION_PLUGIN,

@@ -147,6 +147,8 @@ int cli_fail_error(const struct cli_call *c, const struct moka_error *err);
 /* "moka run: note: ..." */
 void cli_note(const struct cli_call *c, const char *fmt, ...) MOKA_PRINTF(2, 3);
 void cli_warn(const struct cli_call *c, const char *fmt, ...) MOKA_PRINTF(2, 3);
+/* How many damaged records each data layer left out (--skip-bad), where it did. */
+void cli_say_skipped(const struct cli_call *c, const struct moka_net *n);
 /* Prints findings of at least this severity, by place, and a line that counts them where there were any. true: none is an error. */
 bool cli_report(const struct cli_call *c, struct moka_findings *f, enum moka_severity at_least);
 /* The same as text, for a command whose findings are its result. */
@@ -242,6 +244,12 @@ int cli_feeds_complete(struct cli_call *c, const struct cli_feeds *f,
 		       const struct moka_net *n); /* says which are missing */
 int cli_feed_net(struct cli_call *c, struct cli_feeds *f, struct cli_preparation *p, const struct moka_net *n,
 		 struct moka_exec *e);
+/*
+ * Ten crops of one picture, which is resized to height x width first: the corners and the centre, then the same mirrored. `s` is the
+ * input's shape, 10 x channels x h x w with h and w no larger; x its values.
+ */
+int cli_feed_crops(struct cli_call *c, struct cli_preparation *p, const char *path, int64_t height, int64_t width,
+		   const struct moka_shape *s, real *x);
 void cli_feeds_release(struct cli_feeds *f);
 /*
  * All of it up to a net that can run: looks at the net, reads the feeds, builds with their shapes, allocates, takes the

@@ -28,26 +28,48 @@ const char *cli_data_output(const struct cli_call *c, int word)
 	return o ? o : c->n_words > word ? c->words[word] : NULL;
 }
 
-bool cli_data_backend(const struct cli_call *c)
+bool cli_backend_of(const char *word, enum moka_backend *kind)
 {
-	static const char *const backends[] = { "lmdb", "leveldb", NULL };
-	int which;
-
-	if (!cli_choice(c, "backend", backends, 0, &which))
-		return false;
-	if (which == 1)
-		cli_usage(
-			c,
-			"LevelDB can't be written; LMDB can, and Caffe reads it: say --backend lmdb, and backend: LMDB in the net");
-	return which == 0;
+	*kind = strcmp(word, "leveldb") ? MOKA_LMDB : MOKA_LEVELDB;
+	return !strcmp(word, "lmdb") || !strcmp(word, "leveldb");
 }
 
-void cli_data_progress(const struct cli_call *c, int64_t n, int64_t of)
+bool cli_data_backend(const struct cli_call *c, enum moka_backend *kind)
 {
-	(void)c;
-	if (!cli_progress() || (n % 1000 && n != of))
+	static const char *const backends[] = { "leveldb", "lmdb", NULL }; /* as enum moka_backend */
+	int which;
+
+	if (!cli_choice(c, "backend", backends, MOKA_LMDB, &which))
+		return false;
+	*kind = (enum moka_backend)which;
+	return true;
+}
+
+void cli_data_progress(struct cli_data_progress *p, int64_t n, int64_t of)
+{
+	const double now = moka_now();
+	char left[64] = "";
+
+	if (!p->start) {
+		p->start = now;
+		p->first = n - 1;
+	}
+	if (!cli_progress() || (now - p->shown < 0.2 && n != of))
 		return;
-	fprintf(stderr, "\r%" PRId64 " of %" PRId64 "%s", n, of, n == of ? "\n" : "");
+	p->shown = now;
+	if (of > n && now - p->start > 1) {
+		const double s = (now - p->start) / (double)(n - p->first) * (double)(of - n);
+
+		if (s >= 3600)
+			snprintf(left, sizeof(left), ", %d:%02d:%02d left", (int)(s / 3600), (int)s / 60 % 60,
+				 (int)s % 60);
+		else
+			snprintf(left, sizeof(left), ", %d:%02d left", (int)s / 60, (int)s % 60);
+	}
+	if (of)
+		fprintf(stderr, "\r\033[K%" PRId64 " of %" PRId64 "%s%s", n, of, left, n == of ? "\n" : "");
+	else
+		fprintf(stderr, "\r\033[K%" PRId64, n);
 	fflush(stderr);
 }
 
@@ -72,10 +94,11 @@ static enum moka_status check_pair(const struct moka_idx *images, const struct m
 }
 
 static enum moka_status copy_items(struct cli_call *c, struct moka_idx *images, struct moka_idx *labels,
-				   struct moka_lmdb_writer *w, struct moka_error *err)
+				   struct moka_db_writer *w, struct moka_error *err)
 {
 	const int64_t n = images->dim[0];
 	const int a = images->n_axes;
+	struct cli_data_progress progress = { 0 };
 	uint8_t *pixels = moka_arena_alloc(&c->arena, (size_t)images->item_bytes, 1), label;
 	struct moka_datum d = { .channels = a == 4 ? images->dim[1] : 1,
 				.height = images->dim[a - 2],
@@ -92,19 +115,19 @@ static enum moka_status copy_items(struct cli_call *c, struct moka_idx *images, 
 		MOKA_TRY(moka_idx_read(labels, &label, err));
 		d.label = label;
 		snprintf(key, sizeof(key), "%08" PRId64, i);
-		MOKA_TRY(moka_lmdb_writer_put_datum(w, key, &d, err));
-		cli_data_progress(c, i + 1, n);
+		MOKA_TRY(moka_db_writer_put_datum(w, key, &d, err));
+		cli_data_progress(&progress, i + 1, n);
 	}
 	return MOKA_OK;
 }
 
-static int finish(struct cli_call *c, struct moka_lmdb_writer *w, enum moka_status st, const char *out, int64_t n,
+static int finish(struct cli_call *c, struct moka_db_writer *w, enum moka_status st, const char *out, int64_t n,
 		  struct moka_error *err)
 {
 	if (!st)
-		st = moka_lmdb_writer_commit(w, err);
+		st = moka_db_writer_commit(w, err);
 	else
-		moka_lmdb_writer_abort(w);
+		moka_db_writer_abort(w);
 	if (st)
 		return cli_fail_error(c, err);
 	printf("%s: %" PRId64 " pictures\n", out, n);
@@ -114,13 +137,14 @@ static int finish(struct cli_call *c, struct moka_lmdb_writer *w, enum moka_stat
 static int run_mnist(struct cli_call *c)
 {
 	const char *out = cli_data_output(c, 2);
-	struct moka_lmdb_writer *w = NULL;
+	struct moka_db_writer *w = NULL;
 	struct moka_idx images = { 0 }, labels = { 0 };
 	struct moka_error err = { 0 };
+	enum moka_backend kind;
 	enum moka_status st;
 	int status;
 
-	if (!out || !cli_data_backend(c))
+	if (!out || !cli_data_backend(c, &kind))
 		return CLI_USAGE;
 	st = moka_idx_open(&images, c->words[0], &err);
 	if (!st)
@@ -128,7 +152,7 @@ static int run_mnist(struct cli_call *c)
 	if (!st)
 		st = check_pair(&images, &labels, &err);
 	if (!st)
-		st = moka_lmdb_writer_new(&w, out, &err);
+		st = moka_db_writer_new(&w, kind, out, &err);
 	if (!st)
 		st = copy_items(c, &images, &labels, w, &err);
 	status = finish(c, w, st, out, images.dim[0], &err);
@@ -138,11 +162,11 @@ static int run_mnist(struct cli_call *c)
 }
 
 static const struct cli_option mnist_options[] = { { "output", 'o', "DB", "folder to make (it must not exist)", 0 },
-						   { "backend", 0, "lmdb", "kind of database", 0 },
+						   CLI_OPTION_BACKEND,
 						   CLI_OPTIONS_END };
 static const struct cli_command mnist_command = {
 	.name = "mnist",
-	.summary = "an LMDB from MNIST's or Fashion-MNIST's files",
+	.summary = "a database from MNIST's or Fashion-MNIST's files",
 	.usage = "IMAGES LABELS -o DB",
 	.about = "IMAGES and LABELS are idx files, packed with gzip or not. The net reads the result with\n"
 		 "data_param { source: \"DB\" backend: LMDB batch_size: 64 }.",
@@ -158,7 +182,7 @@ static const struct cli_command mnist_command = {
 enum { CIFAR_PIXELS = 3 * 32 * 32, CIFAR_RECORD = 1 + CIFAR_PIXELS };
 
 /* CIFAR-10's binary files: a label and 3x32x32 values a record. Keys of five digits, as Caffe's tool. */
-static enum moka_status copy_cifar(struct cli_call *c, const char *path, struct moka_lmdb_writer *w, int64_t *n,
+static enum moka_status copy_cifar(struct cli_call *c, const char *path, struct moka_db_writer *w, int64_t *n,
 				   struct moka_error *err)
 {
 	struct moka_file f = { 0 };
@@ -179,18 +203,19 @@ static enum moka_status copy_cifar(struct cli_call *c, const char *path, struct 
 		char key[24];
 
 		snprintf(key, sizeof(key), "%05" PRId64, (*n)++);
-		st = moka_lmdb_writer_put_datum(w, key, &d, err);
+		st = moka_db_writer_put_datum(w, key, &d, err);
 	}
 	(void)c;
 	moka_file_release(&f);
 	return st;
 }
 
-static int make_cifar(struct cli_call *c, const char *folder, const char *const *files, int n_files, const char *out)
+static int make_cifar(struct cli_call *c, const char *folder, const char *const *files, int n_files,
+		      enum moka_backend kind, const char *out)
 {
-	struct moka_lmdb_writer *w = NULL;
+	struct moka_db_writer *w = NULL;
 	struct moka_error err = { 0 };
-	enum moka_status st = moka_lmdb_writer_new(&w, out, &err);
+	enum moka_status st = moka_db_writer_new(&w, kind, out, &err);
 	int64_t n = 0;
 
 	for (int i = 0; !st && i < n_files; i++) {
@@ -206,25 +231,27 @@ static int run_cifar(struct cli_call *c)
 	static const char *const train[] = { "data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
 					     "data_batch_4.bin", "data_batch_5.bin" };
 	static const char *const test[] = { "test_batch.bin" };
-	const char *out = cli_data_output(c, 1);
+	const char *out = cli_data_output(c, 1), *form;
+	enum moka_backend kind;
 	int status;
 
-	if (!out || !cli_data_backend(c))
+	if (!out || !cli_data_backend(c, &kind))
 		return CLI_USAGE;
 	/* Caffe's tool takes the kind of database as its last word. */
-	if (c->n_words > 2 && strcmp(c->words[2], "lmdb"))
-		return cli_usage(c, "'%s' can't be written; lmdb can", c->words[2]);
-	status = make_cifar(c, c->words[0], train, (int)MOKA_COUNT(train),
-			    moka_arena_printf(&c->arena, "%s/cifar10_train_lmdb", out));
+	if (c->n_words > 2 && !cli_backend_of(c->words[2], &kind))
+		return cli_usage(c, "'%s' is no kind of database: lmdb or leveldb", c->words[2]);
+	form = kind == MOKA_LMDB ? "lmdb" : "leveldb";
+	status = make_cifar(c, c->words[0], train, (int)MOKA_COUNT(train), kind,
+			    moka_arena_printf(&c->arena, "%s/cifar10_train_%s", out, form));
 	if (status)
 		return status;
-	return make_cifar(c, c->words[0], test, (int)MOKA_COUNT(test),
-			  moka_arena_printf(&c->arena, "%s/cifar10_test_lmdb", out));
+	return make_cifar(c, c->words[0], test, (int)MOKA_COUNT(test), kind,
+			  moka_arena_printf(&c->arena, "%s/cifar10_test_%s", out, form));
 }
 
 static const struct cli_command cifar_command = {
 	.name = "cifar",
-	.summary = "LMDBs from CIFAR-10's binary files",
+	.summary = "databases from CIFAR-10's binary files",
 	.usage = "FOLDER -o FOLDER",
 	.about =
 		"Reads data_batch_1.bin to data_batch_5.bin and test_batch.bin; makes cifar10_train_lmdb and cifar10_test_lmdb.",
@@ -294,10 +321,11 @@ static enum moka_status mean_add(struct mean *m, const struct moka_datum *d, con
 	return MOKA_OK;
 }
 
-static enum moka_status mean_of(const struct cli_call *c, const char *path, struct mean *m, struct moka_error *err)
+static enum moka_status mean_of(enum moka_backend kind, const char *path, struct mean *m, struct moka_error *err)
 {
-	struct moka_lmdb *db;
-	enum moka_status st = moka_lmdb_open(&db, path, err);
+	struct moka_db *db;
+	enum moka_status st = moka_db_open(&db, kind, path, err);
+	struct cli_data_progress progress = { 0 };
 	const uint8_t *key = NULL, *value;
 	size_t key_bytes, value_bytes;
 	struct moka_datum d;
@@ -306,19 +334,19 @@ static enum moka_status mean_of(const struct cli_call *c, const char *path, stru
 	if (st)
 		return st;
 	do {
-		st = moka_lmdb_next(db, &key, &key_bytes, &value, &value_bytes, err);
+		st = moka_db_next(db, &key, &key_bytes, &value, &value_bytes, err);
 		if (st || !key)
 			break;
-		moka_lmdb_where(db, where, sizeof(where));
+		moka_db_where(db, where, sizeof(where));
 		st = moka_datum_parse(&d, value, value_bytes, where, err);
 		if (!st)
 			st = mean_add(m, &d, where, err);
 		if (!st)
-			cli_data_progress(c, ++m->count, moka_lmdb_rows(db));
+			cli_data_progress(&progress, ++m->count, moka_db_rows(db));
 	} while (!st);
-	moka_lmdb_close(db);
+	moka_db_close(db);
 	if (!st && !m->count)
-		return moka_fail(err, MOKA_ERR_DATA, "%s: this LMDB is empty", path);
+		return moka_fail(err, MOKA_ERR_DATA, "%s: this %s is empty", path, moka_backend_name(kind));
 	return st;
 }
 
@@ -369,11 +397,12 @@ static int run_mean(struct cli_call *c)
 	const char *out = c->n_words > 1 || cli_has(c, "output") ? cli_data_output(c, 1) : NULL;
 	struct moka_error err = { 0 };
 	struct mean m = { 0 };
+	enum moka_backend kind;
 	enum moka_status st;
 
-	if ((!out && (c->n_words > 1 || cli_has(c, "output"))) || !cli_data_backend(c))
+	if ((!out && (c->n_words > 1 || cli_has(c, "output"))) || !cli_data_backend(c, &kind))
 		return CLI_USAGE;
-	st = mean_of(c, c->words[0], &m, &err);
+	st = mean_of(kind, c->words[0], &m, &err);
 	if (!st && out)
 		st = mean_write(c, &m, out, &err);
 	if (!st)
@@ -385,7 +414,7 @@ static int run_mean(struct cli_call *c)
 
 static const struct cli_option mean_options[] = { { "output", 'o', "FILE",
 						    "the mean image, for mean_file (mean.binaryproto)", 0 },
-						  { "backend", 0, "lmdb", "kind of database", 0 },
+						  CLI_OPTION_BACKEND,
 						  CLI_OPTIONS_END };
 static const struct cli_command mean_command = {
 	.name = "mean",

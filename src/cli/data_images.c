@@ -1,101 +1,44 @@
 /*
- * data_images.c - moka data images: an LMDB from a list of pictures with labels, as convert_imageset made it.
+ * data_images.c - moka data images: a database from a list of pictures with labels, as convert_imageset made it.
  *
  * The list has a picture and a whole number in each line; the number is what follows the last space. A record's key is the line's
  * number in eight digits, '_', the picture's name. A picture that can't be read is left out, with a warning.
+ *
+ * Records go to DB.part, which becomes DB when all are in. A conversion that was stopped (Ctrl-C, a full disk, kill) leaves it, and
+ * --resume goes on behind the last key that is in it; DB.resume holds what it was begun with, so that no database is made of two halves.
  */
 #include "cli/data.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct line {
-	const char *name;
-	int64_t label;
-};
+#include <unistd.h>
 
 struct job {
 	struct cli_call *call;
 	const char *root, *list, *out;
+	enum moka_backend kind;
 	bool grey, check_size, encoded;
 	const char *encode_type; /* "png", "jpg"; NULL: as the file is */
 	int64_t height, width;	 /* 0: as it is */
-	struct line *lines;
-	int64_t n_lines, written, skipped;
-	int64_t size[3]; /* of the first picture */
+	struct moka_picture_list lines;
+	int64_t first, written, skipped; /* first: line to begin with */
+	int64_t size[3];		 /* of the first picture */
 	struct moka_image image, resized;
 	uint8_t *planes;
 	size_t planes_cap;
 	struct moka_buf bytes;
 };
 
-/* ---- the list ------------------------------------------------------------------------------------ */
+/* Set by Ctrl-C: what is begun is finished, and the rest is left for --resume. */
+static volatile sig_atomic_t stopped;
 
-static int bad_line(const struct job *j, int64_t number, const char *line, size_t n)
+static void on_signal(int sig)
 {
-	return cli_fail(j->call, "each line is: PICTURE LABEL, the label a whole number",
-			"%s:%" PRId64 ": no label at the end of '%.*s'", j->list, number, (int)MOKA_MIN(n, (size_t)120),
-			line);
-}
-
-static bool read_line(const struct job *j, const char *line, size_t n, struct line *out)
-{
-	const char *space = memrchr(line, ' ', n);
-	const char *digits =
-		space ? moka_arena_strndup(&j->call->arena, space + 1, n - (size_t)(space + 1 - line)) : NULL;
-	char *end;
-
-	if (!digits || !*digits)
-		return false;
-	errno = 0;
-	out->label = strtoll(digits, &end, 10);
-	out->name = moka_arena_strndup(&j->call->arena, line, (size_t)(space - line));
-	return out->name && *out->name && !*end && !errno && out->label >= INT32_MIN && out->label <= INT32_MAX;
-}
-
-static size_t line_length(const char *p, const char *end)
-{
-	const char *newline = memchr(p, '\n', (size_t)(end - p));
-
-	return (size_t)((newline ? newline : end) - p);
-}
-
-static int read_lines(struct job *j, const struct moka_file *f)
-{
-	const char *p = (const char *)f->data, *end = p + f->size;
-	int64_t most = 1;
-
-	for (const char *q = p; q < end; q++)
-		most += *q == '\n';
-	j->lines = MOKA_NEWN(&j->call->arena, most, struct line);
-	if (!j->lines)
-		return cli_fail(j->call, NULL, "not enough memory for %s", j->list);
-	for (int64_t number = 1; p < end; number++) {
-		const size_t whole = line_length(p, end);
-		size_t n = whole;
-
-		while (n && (p[n - 1] == '\r' || p[n - 1] == ' ' || p[n - 1] == '\t'))
-			n--;
-		if (n && !read_line(j, p, n, &j->lines[j->n_lines++]))
-			return bad_line(j, number, p, n);
-		p += whole + (p + whole < end);
-	}
-	return j->n_lines ? CLI_OK : cli_fail(j->call, NULL, "%s: it lists no picture", j->list);
-}
-
-static int open_list(struct job *j)
-{
-	struct moka_file f = { 0 };
-	struct moka_error err = { 0 };
-	int status;
-
-	if (moka_file_open(&f, j->list, &err))
-		return cli_fail_error(j->call, &err);
-	status = read_lines(j, &f);
-	moka_file_release(&f);
-	return status;
+	stopped = 1;
+	signal(sig, SIG_DFL);
 }
 
 static void shuffle(struct job *j, uint64_t seed)
@@ -103,12 +46,12 @@ static void shuffle(struct job *j, uint64_t seed)
 	struct moka_rng rng;
 
 	moka_rng_seed(&rng, seed, 0);
-	for (int64_t i = j->n_lines - 1; i > 0; i--) {
+	for (int64_t i = j->lines.n - 1; i > 0; i--) {
 		const int64_t k = (int64_t)moka_rng_below(&rng, (uint64_t)i + 1);
-		const struct line swap = j->lines[i];
+		const struct moka_picture_line swap = j->lines.lines[i];
 
-		j->lines[i] = j->lines[k];
-		j->lines[k] = swap;
+		j->lines.lines[i] = j->lines.lines[k];
+		j->lines.lines[k] = swap;
 	}
 }
 
@@ -133,6 +76,7 @@ static enum moka_status planes_of(struct job *j, const struct moka_image *img, s
 	d->width = img->width;
 	d->data = j->planes;
 	d->data_bytes = n;
+	d->says_plain = true; /* Caffe's tool writes it */
 	return MOKA_OK;
 }
 
@@ -197,9 +141,9 @@ static enum moka_status make_record(struct job *j, const char *path, const struc
 	return j->encoded ? encode(j, path, f, img, d, err) : planes_of(j, img, d, err);
 }
 
-static enum moka_status add_picture(struct job *j, int64_t i, struct moka_lmdb_writer *w, struct moka_error *err)
+static enum moka_status add_picture(struct job *j, int64_t i, struct moka_db_writer *w, struct moka_error *err)
 {
-	const struct line *line = &j->lines[i];
+	const struct moka_picture_line *line = &j->lines.lines[i];
 	struct moka_datum d = { .label = line->label };
 	struct moka_error why = { 0 };
 	struct moka_file f = { 0 };
@@ -219,40 +163,181 @@ static enum moka_status add_picture(struct job *j, int64_t i, struct moka_lmdb_w
 	st = make_record(j, path, &f, &d, err);
 	snprintf(key, sizeof(key), "%08" PRId64 "_%s", i, line->name);
 	if (!st)
-		st = moka_lmdb_writer_put_datum(w, key, &d, err);
+		st = moka_db_writer_put_datum(w, key, &d, err);
 	moka_file_release(&f);
 	j->written += !st;
 	return st;
 }
 
-static int make(struct job *j)
-{
-	struct moka_lmdb_writer *w = NULL;
-	struct moka_error err = { 0 };
-	enum moka_status st = moka_lmdb_writer_new(&w, j->out, &err);
+/* ---- stopped and gone on with --------------------------------------------------------------------------- */
 
-	if (st)
-		return cli_fail_error(j->call, &err);
-	for (int64_t i = 0; !st && i < j->n_lines; i++) {
-		st = add_picture(j, i, w, &err);
-		cli_data_progress(j->call, i + 1, j->n_lines);
+static const char *beside(const struct job *j, const char *suffix)
+{
+	size_t n = strlen(j->out);
+
+	while (n > 1 && j->out[n - 1] == '/')
+		n--;
+	return moka_arena_printf(&j->call->arena, "%.*s%s", (int)n, j->out, suffix);
+}
+
+/* Everything that a record depends on. */
+static void describe(const struct job *j, bool shuffled, int64_t seed, struct moka_buf *b)
+{
+	uint64_t hash = 0xcbf29ce484222325u;
+
+	for (int64_t i = 0; i < j->lines.n; i++) {
+		for (const char *p = j->lines.lines[i].name; *p; p++)
+			hash = (hash ^ (uint8_t)*p) * 0x100000001b3u;
+		hash = (hash ^ (uint64_t)j->lines.lines[i].label) * 0x100000001b3u;
 	}
-	if (!st && !j->written)
-		st = moka_fail(&err, MOKA_ERR_DATA,
-			       "%s: none of its %" PRId64
-			       " pictures can be read; is the root folder '%s' right (with its '/')?",
-			       j->list, j->n_lines, j->root);
-	if (!st)
-		st = moka_lmdb_writer_commit(w, &err);
-	else
-		moka_lmdb_writer_abort(w);
-	if (st)
+	moka_buf_printf(
+		b, "root %s\nlist %" PRId64 " %016" PRIx64 "\nshuffle %d %" PRId64 "\nsize %" PRId64 " %" PRId64 "\n",
+		j->root, j->lines.n, hash, shuffled, shuffled ? seed : 0, j->height, j->width);
+	moka_buf_printf(b, "gray %d\nencoded %d %s\nbackend %s\n", j->grey, j->encoded,
+			j->encode_type ? j->encode_type : "", moka_backend_name(j->kind));
+}
+
+static int refuse_part(const struct job *j, const char *part)
+{
+	return cli_fail(j->call, "say --resume to go on with it, or remove it (and the file DB.resume) to start anew",
+			"%s: left by a conversion that was stopped", part);
+}
+
+/* DB.part and DB.resume as this call may use them. */
+static int check_part(struct job *j, const struct moka_buf *described)
+{
+	const char *part = beside(j, ".part"), *note = beside(j, ".resume");
+	struct moka_error err = { 0 };
+	struct moka_file f = { 0 };
+	bool same;
+
+	if (!part || !note)
+		return cli_fail(j->call, NULL, "not enough memory");
+	if (moka_path_exists(part)) {
+		if (!cli_switch(j->call, "resume", false))
+			return refuse_part(j, part);
+		if (moka_file_open(&f, note, &err))
+			return cli_fail_error(j->call, &err);
+		same = f.size == described->len && !memcmp(f.data, described->data, f.size);
+		moka_file_release(&f);
+		if (!same)
+			return cli_fail(j->call, "give the same list and options, or remove it to start anew",
+					"%s: begun with another list or other options, which %s holds", part, note);
+	}
+	return moka_file_write(note, described->data, described->len, &err) ? cli_fail_error(j->call, &err) : CLI_OK;
+}
+
+/* The line behind the one whose record is the last; that key must be this list's. */
+static enum moka_status find_first(struct job *j, const char *last, struct moka_error *err)
+{
+	char key[MOKA_MAX_NAME + 24];
+	const int64_t i = strtoll(last, NULL, 10);
+
+	if (!*last)
+		return MOKA_OK;
+	if (i >= 0 && i < j->lines.n) {
+		snprintf(key, sizeof(key), "%08" PRId64 "_%s", i, j->lines.lines[i].name);
+		if (!strcmp(key, last)) {
+			j->first = i + 1;
+			return MOKA_OK;
+		}
+	}
+	return moka_fail(err, MOKA_ERR_DATA, "%s.part: its last key '%.100s' is not one of this list", j->out, last);
+}
+
+/* --check_size compares with the first picture, which another call has put in. */
+static void learn_first_size(struct job *j)
+{
+	char path[MOKA_MAX_NAME];
+
+	if (j->height || snprintf(path, sizeof(path), "%s%s", j->root, j->lines.lines[0].name) >= (int)sizeof(path) ||
+	    moka_image_read(&j->image, path, j->grey ? MOKA_IMAGE_GREY : MOKA_IMAGE_COLOUR, NULL))
+		return;
+	j->size[0] = j->image.channels;
+	j->size[1] = j->image.height;
+	j->size[2] = j->image.width;
+}
+
+/* ---- all of them ---------------------------------------------------------------------------------------- */
+
+static enum moka_status add_all(struct job *j, struct moka_db_writer *w, struct moka_error *err)
+{
+	struct cli_data_progress progress = { 0 };
+
+	for (int64_t i = j->first; i < j->lines.n && !stopped; i++) {
+		MOKA_TRY(add_picture(j, i, w, err));
+		cli_data_progress(&progress, i + 1, j->lines.n);
+	}
+	if (stopped)
+		return moka_fail(err, MOKA_ERR_INTERRUPTED, "stopped");
+	if (j->written || j->first)
+		return MOKA_OK;
+	return moka_fail(err, MOKA_ERR_DATA,
+			 "%s: none of its %" PRId64
+			 " pictures can be read; is the root folder '%s' right (with its '/')?",
+			 j->list, j->lines.n, j->root);
+}
+
+static int finish(struct job *j, struct moka_db_writer *w)
+{
+	struct moka_error err = { 0 };
+
+	if (moka_db_writer_commit(w, &err))
 		return cli_fail_error(j->call, &err);
-	printf("%s: %" PRId64 " pictures", j->out, j->written);
+	unlink(beside(j, ".resume"));
+	printf("%s: %" PRId64 " pictures%s", j->out, j->written, j->first ? " more" : "");
 	if (j->skipped)
 		printf(", %" PRId64 " left out", j->skipped);
 	printf("\n");
 	return cli_flush(j->call);
+}
+
+/* What was made stays, unless nothing was. */
+static int give_up(struct job *j, struct moka_db_writer *w, const struct moka_error *why)
+{
+	struct moka_error err = { 0 };
+	int64_t done = j->first + j->written + j->skipped;
+
+	if (why->status != MOKA_ERR_INTERRUPTED)
+		cli_fail_error(j->call, why);
+	if (!j->first && !j->written) {
+		moka_db_writer_abort(w);
+		unlink(beside(j, ".resume"));
+		return CLI_FAILED;
+	}
+	if (moka_db_writer_pause(w, &err))
+		return cli_fail_error(j->call, &err);
+	cli_note(j->call,
+		 "%" PRId64 " of %" PRId64 " pictures are in %s; the same words with --resume go on behind them", done,
+		 j->lines.n, beside(j, ".part"));
+	return CLI_FAILED;
+}
+
+static int make(struct job *j, const struct moka_buf *described)
+{
+	struct moka_db_writer *w = NULL;
+	struct moka_error err = { 0 };
+	char last[600];
+	enum moka_status st;
+	int status;
+
+	if (moka_path_exists(j->out))
+		return cli_fail(j->call, "remove it first, or write to another name", "%s: it exists already", j->out);
+	status = check_part(j, described);
+	if (status)
+		return status;
+	if (moka_db_writer_resume(&w, j->kind, j->out, last, sizeof(last), &err))
+		return cli_fail_error(j->call, &err);
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
+	st = find_first(j, last, &err);
+	if (j->first)
+		learn_first_size(j);
+	if (!st)
+		st = add_all(j, w, &err);
+	else
+		j->first = 1; /* somebody else's: it stays */
+	return st ? give_up(j, w, &err) : finish(j, w);
 }
 
 /* ---- the command ---------------------------------------------------------------------------------------- */
@@ -274,12 +359,15 @@ static int read_options(struct job *j)
 	j->grey = cli_switch(c, "gray", false);
 	j->check_size = cli_switch(c, "check_size", false);
 	j->encoded = cli_switch(c, "encoded", false) || j->encode_type;
-	return cli_data_backend(c) ? CLI_OK : CLI_USAGE;
+	return cli_data_backend(c, &j->kind) ? CLI_OK : CLI_USAGE;
 }
 
 static int run_images(struct cli_call *c)
 {
 	struct job j = { .call = c, .root = c->words[0], .list = c->words[1], .out = cli_data_output(c, 2) };
+	const bool shuffled = cli_switch(c, "shuffle", false);
+	struct moka_buf described;
+	struct moka_error err = { 0 };
 	int64_t seed = 1;
 	int status;
 
@@ -289,11 +377,16 @@ static int run_images(struct cli_call *c)
 	if (status)
 		return status;
 	moka_buf_init(&j.bytes, 0);
-	status = open_list(&j);
-	if (!status && cli_switch(c, "shuffle", false))
+	moka_buf_init(&described, 0);
+	if (moka_picture_list_read(&j.lines, j.list, &c->arena, &err))
+		status = cli_fail_error(c, &err);
+	if (!status && shuffled)
 		shuffle(&j, (uint64_t)seed);
-	if (!status)
-		status = make(&j);
+	if (!status) {
+		describe(&j, shuffled, seed, &described);
+		status = described.failed ? cli_fail(c, NULL, "not enough memory") : make(&j, &described);
+	}
+	moka_buf_release(&described);
 	moka_buf_release(&j.bytes);
 	moka_image_release(&j.image);
 	moka_image_release(&j.resized);
@@ -311,17 +404,19 @@ static const struct cli_option options[] = {
 	{ "check_size", 0, NULL, "stop at a picture of another size than the first", 0 },
 	{ "encoded", 0, NULL, "store JPEG or PNG instead of pixels", 0 },
 	{ "encode_type", 0, "png|jpg", "store in this format", 0 },
-	{ "backend", 0, "lmdb", "kind of database", 0 },
+	CLI_OPTION_BACKEND,
+	{ "resume", 0, NULL, "go on with a conversion that was stopped", 0 },
 	CLI_OPTIONS_END
 };
 
 const struct cli_command cli_data_images = {
 	.name = "images",
-	.summary = "an LMDB from a list of pictures with labels",
+	.summary = "a database from a list of pictures with labels",
 	.usage = "ROOT LIST -o DB [options]",
 	.about =
 		"LIST has a picture and its label (a whole number) in each line; ROOT is put before each name, so a folder\n"
-		"needs its '/'. Pictures are JPEG or PNG. One that can't be read is left out, with a warning.",
+		"needs its '/'. Pictures are JPEG or PNG. One that can't be read is left out, with a warning. Ctrl-C stops; what is done\n"
+		"by then stays in DB.part, and the same words with --resume go on behind it.",
 	.examples =
 		"moka data images train/ train.txt -o train_lmdb --shuffle --resize_height 256 --resize_width 256\n",
 	.options = options,

@@ -32,8 +32,9 @@ static enum moka_status picture_of(const struct moka_datum *d, struct cli_call *
 	return MOKA_OK;
 }
 
-static enum moka_status write_record(struct cli_call *c, struct moka_lmdb *db, int64_t record, const char *folder,
-				     struct moka_error *err)
+/* *end: there is no record behind the last one. */
+static enum moka_status write_record(struct cli_call *c, struct moka_db *db, int64_t record, const char *folder,
+				     bool *end, struct moka_error *err)
 {
 	const uint8_t *key, *value;
 	size_t key_bytes, value_bytes;
@@ -41,10 +42,11 @@ static enum moka_status write_record(struct cli_call *c, struct moka_lmdb *db, i
 	struct moka_datum d;
 	char where[512];
 
-	MOKA_TRY(moka_lmdb_next(db, &key, &key_bytes, &value, &value_bytes, err));
-	moka_lmdb_where(db, where, sizeof(where));
+	MOKA_TRY(moka_db_next(db, &key, &key_bytes, &value, &value_bytes, err));
+	moka_db_where(db, where, sizeof(where));
+	*end = !key;
 	if (!key)
-		return moka_fail(err, MOKA_ERR_DATA, "%s has no record %" PRId64, where, record);
+		return MOKA_OK;
 	MOKA_TRY(moka_datum_parse(&d, value, value_bytes, where, err));
 	MOKA_TRY(picture_of(&d, c, where, &img, err));
 	const char *path =
@@ -63,28 +65,28 @@ static int run_pictures(struct cli_call *c)
 {
 	const char *folder = cli_data_output(c, 1);
 	struct moka_error err = { 0 };
-	struct moka_lmdb *db;
+	struct moka_db *db;
+	enum moka_backend kind;
 	int64_t count, skip;
 
-	if (!folder || !cli_data_backend(c) || !cli_int(c, "count", 1, INT64_MAX, 10, &count) ||
+	if (!folder || !cli_data_backend(c, &kind) || !cli_int(c, "count", 1, INT64_MAX, 10, &count) ||
 	    !cli_int(c, "skip", 0, INT64_MAX, 0, &skip))
 		return CLI_USAGE;
 	if (mkdir(folder, 0777) && errno != EEXIST)
 		return cli_fail(c, NULL, "can't make the folder '%s': %s", folder, strerror(errno));
-	if (moka_lmdb_open(&db, c->words[0], &err))
+	if (moka_db_open(&db, kind, c->words[0], &err))
 		return cli_fail_error(c, &err);
-	int64_t rows = moka_lmdb_rows(db);
-	enum moka_status st = MOKA_OK;
+	enum moka_status st = skip ? moka_db_seek(db, (uint64_t)skip, &err) : MOKA_OK;
+	const int64_t rows = moka_db_rows(db);
+	bool end = false;
 
-	if (skip >= rows)
+	if (!st && rows && skip >= rows)
 		st = moka_fail(&err, MOKA_ERR_ARG,
 			       "%s has %" PRId64 " records, so none is left behind the first %" PRId64, c->words[0],
 			       rows, skip);
-	if (!st && skip)
-		st = moka_lmdb_skip(db, skip, &err);
-	for (int64_t i = skip; !st && i < rows && i - skip < count; i++)
-		st = write_record(c, db, i, folder, &err);
-	moka_lmdb_close(db);
+	for (int64_t i = skip; !st && !end && i - skip < count; i++)
+		st = write_record(c, db, i, folder, &end, &err);
+	moka_db_close(db);
 	return st ? cli_fail_error(c, &err) : cli_flush(c);
 }
 
@@ -92,7 +94,7 @@ static const struct cli_option pictures_options[] = {
 	{ "output", 'o', "FOLDER", "where the pictures go (made if it isn't there)", 0 },
 	{ "count", 0, "N", "how many records (default 10)", 0 },
 	{ "skip", 0, "N", "how many records to pass over first (default 0)", 0 },
-	{ "backend", 0, "lmdb", "kind of database", 0 },
+	CLI_OPTION_BACKEND,
 	CLI_OPTIONS_END,
 };
 

@@ -141,6 +141,45 @@ static int feed_picture(struct cli_call *c, struct cli_preparation *p, const cha
 	return status;
 }
 
+/* One crop of `img` into x, mirrored or not. */
+static void put_crop(const struct moka_image *img, int64_t top, int64_t left, int64_t h, int64_t w, bool mirror,
+		     real *x)
+{
+	for (int64_t c = 0; c < img->channels; c++)
+		for (int64_t i = 0; i < h; i++)
+			for (int64_t j = 0; j < w; j++)
+				*x++ = (real)img->pixels[((top + i) * img->width + left + (mirror ? w - 1 - j : j)) *
+								 img->channels +
+							 c];
+}
+
+int cli_feed_crops(struct cli_call *c, struct cli_preparation *p, const char *path, int64_t height, int64_t width,
+		   const struct moka_shape *s, real *x)
+{
+	const int64_t channels = s->d[1], h = s->d[2], w = s->d[3], one = channels * h * w;
+	const int64_t dh = height - h, dw = width - w;
+	const int64_t at[5][2] = { { 0, 0 }, { 0, dw }, { dh, 0 }, { dh, dw }, { dh / 2, dw / 2 } };
+	struct moka_image read = { 0 }, fit = { 0 };
+	struct moka_error err = { 0 };
+	int status = CLI_OK;
+
+	MOKA_BUG(dh < 0 || dw < 0 || s->d[0] != 10);
+	if (moka_image_read(&read, path, channels == 1 ? MOKA_IMAGE_GREY : MOKA_IMAGE_COLOUR, &err) ||
+	    moka_image_resize(&read, height, width, &fit, &err))
+		status = cli_fail_error(c, &err);
+	for (int k = 0; !status && k < 10; k++) {
+		real *crop = x + k * one;
+
+		put_crop(&fit, at[k % 5][0], at[k % 5][1], h, w, k >= 5, crop);
+		status = subtract_mean(c, p, channels, h, w, crop);
+		for (int64_t i = 0; !status && p->scale != 1 && i < one; i++)
+			crop[i] *= p->scale;
+	}
+	moka_image_release(&read);
+	moka_image_release(&fit);
+	return status;
+}
+
 /* ---- the feed ------------------------------------------------------------------------------------- */
 
 static struct cli_feed *feed_of(struct cli_feeds *f, const char *blob)
@@ -235,9 +274,23 @@ static int picture_shape(struct cli_call *c, struct cli_feed *f, struct moka_sha
 	return CLI_OK;
 }
 
+/* An input, or what a layer brings in from outside: given its values, that layer becomes an input. */
+static int feedable_blob(const struct moka_net *n, const char *name)
+{
+	int i = cli_input_blob(n, name), producer;
+
+	if (i >= 0)
+		return i;
+	i = moka_net_blob(n, name);
+	producer = i < 0 ? -1 : n->blobs[i].producer;
+	if (producer < 0 || !n->layers[producer].l.type || n->layers[producer].l.n_bottom)
+		return -1;
+	return n->layers[producer].l.type->flags & MOKA_DATA ? i : -1;
+}
+
 static int feed_shape(struct cli_call *c, struct cli_feed *f, const struct moka_net *n)
 {
-	int blob = cli_input_blob(n, f->blob);
+	int blob = feedable_blob(n, f->blob);
 	struct moka_error err = { 0 };
 
 	if (blob < 0)

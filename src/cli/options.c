@@ -30,7 +30,8 @@ static const struct cli_option caffe_flags[] = {
 
 static bool takes_caffe_flags(const struct cli_command *command)
 {
-	static const char *const names[] = { "train", "test", "time", "device_query" };
+	static const char *const names[] = { "train", "test",  "time",	"device_query", "images",
+					     "mean",  "mnist", "cifar", "features",	"upgrade" };
 
 	for (size_t i = 0; i < MOKA_COUNT(names); i++)
 		if (!strcmp(command->name, names[i]))

@@ -171,3 +171,18 @@ int cli_output(const struct cli_call *c, const char *path, const struct moka_buf
 		return cli_fail(c, NULL, "standard output can't be written: %s", strerror(errno));
 	return cli_flush(c);
 }
+
+void cli_say_skipped(const struct cli_call *c, const struct moka_net *n)
+{
+	for (int i = 0; i < n->n_layers; i++) {
+		const struct moka_layer *l = &n->layers[i].l;
+		char first[512] = "";
+		int64_t skipped = l->source && l->source_ops && l->source_ops->skipped
+					  ? l->source_ops->skipped(l->source, first, sizeof(first))
+					  : 0;
+
+		if (skipped)
+			cli_warn(c, "layer '%s': %lld damaged record%s left out; the first: %s", l->name,
+				 (long long)skipped, skipped == 1 ? " was" : "s were", first);
+	}
+}

@@ -6,11 +6,12 @@
 
 #include <string.h>
 
-/* Binary where the name asks for it, and where the old tool of that name wrote it; else text. */
+/* Binary where the name asks for it. Caffe's tools know by their own names what they write. */
 static bool to_binary(const struct cli_call *c, const char *out)
 {
-	return out && (moka_has_suffix(out, ".caffemodel") || moka_has_suffix(out, ".binaryproto") ||
-		       !strcmp(c->name, "upgrade_net_proto_binary"));
+	if (c->as_caffe)
+		return !strcmp(c->name, "upgrade_net_proto_binary");
+	return out && (moka_has_suffix(out, ".caffemodel") || moka_has_suffix(out, ".binaryproto"));
 }
 
 static int write(const struct cli_call *c, const struct moka_msg *root, const char *out)
@@ -47,6 +48,11 @@ static int upgrade_run(struct cli_call *c)
 	if (c->n_words > 1 && cli_has(c, "output"))
 		return cli_usage(c, "the file to write is given twice: '%s' and -o %s", c->words[1],
 				 cli_get(c, "output"));
+	if (c->as_caffe) {
+		if (!out)
+			return cli_usage(c, "the file to write is missing: %s IN OUT", c->name);
+		mo.expect = strcmp(c->name, "upgrade_solver_proto_text") ? MOKA_MODEL_NET : MOKA_MODEL_SOLVER;
+	}
 	moka_findings_init(&f);
 	moka_model_open(&m, c->words[0], cli_schema(c), &mo, &f);
 	if (cli_report(c, &f, MOKA_NOTE) && m) {

@@ -2,13 +2,17 @@
  * data.h - where samples come from: databases, HDF5 files, pictures; and the tools that make them.
  *
  *   sources.c       the table of sources that nets are built with
- *   lmdb.c          Data layer over LMDB: Datum records in key order, transformed
+ *   ahead.c         batches made ahead of the training, by threads; what a source is made of is in ahead.h
+ *   bench.c         a decoded picture into its place in a batch
+ *   database.c      Data layer: Datum records of an LMDB or LevelDB in key order, transformed
+ *   image_list.c    ImageData layer: pictures from a list file;  piclist.c the list
+ *   windows.c       WindowData layer: windows cut from pictures;  window_file.c the window file
+ *   hdf5.c          HDF5Data layer: a list of .h5 files, one dataset a top;  hdf5_output.c what HDF5Output writes
+ *   db.c            LMDB and LevelDB behind the same words
  *   lmdb_read.c     an LMDB file read page by page, every offset checked (a damaged one is an error, never a fault)
- *   lmdb_write.c    a new LMDB, through liblmdb
+ *   lmdb_write.c    a new LMDB, through liblmdb;  leveldb_read.c, leveldb_write.c through libleveldb
  *   datum.c         one Datum record <-> its fields
  *   transform.c     TransformationParameter: crop, mirror, mean, scale
- *   leveldb.c       Data layer over LevelDB: says that it can't be read yet
- *   hdf5.c          HDF5Data layer: a list of .h5 files, one dataset a top
  *   image.c         pictures -> pixels, resize; jpeg.c, png.c: their formats
  *   idx.c           MNIST's file format
  *
@@ -23,7 +27,8 @@
 
 /* All sources, NULL-terminated: what goes into moka_net_options.sources. */
 extern const struct moka_source_ops *const moka_sources[];
-extern const struct moka_source_ops moka_source_lmdb, moka_source_leveldb, moka_source_hdf5;
+extern const struct moka_source_ops moka_source_lmdb, moka_source_leveldb, moka_source_hdf5, moka_source_images,
+	moka_source_windows, moka_source_hdf5_output;
 
 /* ---- pictures -------------------------------------------------------------------------- */
 
@@ -68,7 +73,9 @@ enum moka_status moka_image_write_png(const struct moka_image *img, const char *
 struct moka_datum {
 	int64_t channels, height, width;
 	int64_t label;
-	bool encoded;	     /* data is a JPEG or PNG */
+	bool encoded; /* data is a JPEG or PNG */
+	/* for writing: whether `label` and `encoded: false` are there or left out (by absence, as some of Caffe's tools do) */
+	bool no_label, says_plain;
 	const uint8_t *data; /* NULL: none */
 	size_t data_bytes;
 	const uint8_t *floats; /* float_data, first value (not aligned); NULL: none */
@@ -116,6 +123,60 @@ enum moka_status moka_lmdb_writer_put_datum(struct moka_lmdb_writer *w, const ch
 enum moka_status moka_lmdb_writer_commit(struct moka_lmdb_writer *w,
 					 struct moka_error *err); /* frees w, whatever it returns */
 void moka_lmdb_writer_abort(struct moka_lmdb_writer *w);	  /* removes what was written; NULL is legal */
+/*
+ * For what takes long: goes on with PATH.part, left by a writer that was paused or whose program died, or begins it. last_key: of what
+ * is in it, "" where nothing is. pause leaves everything put so far in PATH.part, and frees w.
+ */
+enum moka_status moka_lmdb_writer_resume(struct moka_lmdb_writer **out, const char *path, char *last_key, size_t size,
+					 struct moka_error *err);
+enum moka_status moka_lmdb_writer_pause(struct moka_lmdb_writer *w, struct moka_error *err);
+
+/* ---- either kind of database -------------------------------------------------------------------- */
+
+enum moka_backend { MOKA_LEVELDB, MOKA_LMDB }; /* the numbers of DataParameter.backend */
+const char *moka_backend_name(enum moka_backend kind);
+
+struct moka_db;
+enum moka_status moka_db_open(struct moka_db **out, enum moka_backend kind, const char *path, struct moka_error *err);
+void moka_db_close(struct moka_db *db);
+int64_t moka_db_rows(const struct moka_db *db); /* 0: not known (a LevelDB, before its end was seen) */
+void moka_db_rewind(struct moka_db *db);
+/* The next record as views that stay until the next call; *key is NULL behind the last one. */
+enum moka_status moka_db_next(struct moka_db *db, const uint8_t **key, size_t *key_bytes, const uint8_t **value,
+			      size_t *value_bytes, struct moka_error *err);
+int64_t moka_db_record(const struct moka_db *db); /* number of the record read last, from 0; -1: none */
+/* Goes before record k, counted round and round. */
+enum moka_status moka_db_seek(struct moka_db *db, uint64_t k, struct moka_error *err);
+const char *moka_db_where(const struct moka_db *db, char *buf, size_t size); /* as moka_lmdb_where() */
+
+/* Writers as moka_lmdb_writer_*. */
+struct moka_db_writer;
+enum moka_status moka_db_writer_new(struct moka_db_writer **out, enum moka_backend kind, const char *path,
+				    struct moka_error *err);
+enum moka_status moka_db_writer_resume(struct moka_db_writer **out, enum moka_backend kind, const char *path,
+				       char *last_key, size_t size, struct moka_error *err);
+enum moka_status moka_db_writer_put(struct moka_db_writer *w, const char *key, const void *value, size_t n,
+				    struct moka_error *err);
+enum moka_status moka_db_writer_put_datum(struct moka_db_writer *w, const char *key, const struct moka_datum *d,
+					  struct moka_error *err);
+enum moka_status moka_db_writer_commit(struct moka_db_writer *w, struct moka_error *err);
+enum moka_status moka_db_writer_pause(struct moka_db_writer *w, struct moka_error *err);
+void moka_db_writer_abort(struct moka_db_writer *w);
+
+/* ---- lists of pictures: "NAME LABEL" lines, of ImageData and convert_imageset ------------------------ */
+
+struct moka_picture_line {
+	const char *name; /* everything before the last space */
+	int64_t label;
+	int64_t line; /* in the file, from 1 */
+};
+struct moka_picture_list {
+	struct moka_picture_line *lines; /* in the arena that was given */
+	int64_t n;
+};
+/* A line without a label, or an empty list, is an error that names file and line. Empty lines are passed over. */
+enum moka_status moka_picture_list_read(struct moka_picture_list *out, const char *path, struct moka_arena *a,
+					struct moka_error *err);
 
 /* ---- idx: MNIST's format, plain or gzip -------------------------------------------------------- */
 
@@ -155,5 +216,8 @@ enum moka_status moka_transform_shape(const struct moka_transform *t, int64_t c,
  * decides crop and mirror. */
 void moka_transform_run(const struct moka_transform *t, int64_t c, int64_t h, int64_t w, const uint8_t *bytes,
 			const uint8_t *floats, uint32_t stride, struct moka_rng *rng, real *out);
+/* The same for a decoded picture; the same values. */
+void moka_transform_image(const struct moka_transform *t, const struct moka_image *img, struct moka_rng *rng,
+			  real *out);
 
 #endif

@@ -164,11 +164,12 @@ void moka_datum_write(const struct moka_datum *d, struct moka_buf *out)
 		put_varint(out, d->data_bytes);
 		moka_buf_add(out, d->data, d->data_bytes);
 	}
-	put_number(out, 5, d->label);
+	if (!d->no_label)
+		put_number(out, 5, d->label);
 	for (size_t i = 0; i < d->n_floats; i++) {
 		moka_buf_putc(out, 6 << 3 | 5);
 		moka_buf_add(out, d->floats + i * d->float_stride, 4);
 	}
-	if (d->encoded)
-		put_number(out, 7, 1);
+	if (d->encoded || d->says_plain)
+		put_number(out, 7, d->encoded);
 }

@@ -5,7 +5,7 @@
  * order in every round, and so do the rows of a file (which is then held in memory as a whole; else a
  * block of rows is). The orders of round r are drawn from the seed and r alone, so that a resumed run sees the same.
  */
-#include "data/data.h"
+#include "data/ahead.h"
 #include "model/h5.h"
 
 #include <ctype.h>
@@ -47,11 +47,6 @@ struct hdf5_source {
 	int64_t *row_order;
 	int64_t row_order_cap;
 };
-
-static struct hdf5_source *of(struct moka_source *s)
-{
-	return (struct hdf5_source *)(void *)s;
-}
 
 /* ---- list of files -------------------------------------------------------------------------------- */
 
@@ -346,11 +341,13 @@ static enum moka_status want_row(struct hdf5_source *s, int64_t row, struct moka
 	return MOKA_OK;
 }
 
-static enum moka_status hdf5_read(struct moka_source *source, int n_top, const struct moka_view *top,
+static enum moka_status hdf5_make(void *self, struct moka__bench *b, int n_top, real *const *top, int64_t place,
 				  struct moka_error *err)
 {
-	struct hdf5_source *s = of(source);
+	struct hdf5_source *s = self;
 
+	(void)b;
+	(void)place;
 	for (int64_t i = 0; i < s->batch; i++, s->row++) {
 		int64_t row;
 
@@ -362,7 +359,7 @@ static enum moka_status hdf5_read(struct moka_source *source, int n_top, const s
 			const struct top *t = &s->tops[j];
 
 			if (t->row)
-				memcpy(top[j].data + i * t->row, t->values + (row - s->block) * t->row,
+				memcpy(top[j] + i * t->row, t->values + (row - s->block) * t->row,
 				       (size_t)t->row * sizeof(real));
 		}
 	}
@@ -383,9 +380,18 @@ static enum moka_status count_rows(struct hdf5_source *s, struct moka_error *err
 	return s->total ? MOKA_OK : moka_fail(err, MOKA_ERR_DATA, "%s: none of its files has a row", s->list);
 }
 
-static enum moka_status hdf5_seek(struct moka_source *source, uint64_t batch_index, struct moka_error *err)
+/* A sample is a whole batch: everything is done by make, in one thread. */
+static enum moka_status hdf5_fetch(void *self, struct moka__bench *b, struct moka_error *err)
 {
-	struct hdf5_source *s = of(source);
+	(void)err;
+	b->sample.record = 0;
+	snprintf(b->sample.where, sizeof(b->sample.where), "%s", ((struct hdf5_source *)self)->list);
+	return MOKA_OK;
+}
+
+static enum moka_status hdf5_seek(void *self, uint64_t batch_index, struct moka_error *err)
+{
+	struct hdf5_source *s = self;
 	int64_t left;
 
 	if (!s->total)
@@ -400,9 +406,9 @@ static enum moka_status hdf5_seek(struct moka_source *source, uint64_t batch_ind
 	return MOKA_OK;
 }
 
-static void hdf5_close(struct moka_source *source)
+static void hdf5_close(void *self)
 {
-	struct hdf5_source *s = of(source);
+	struct hdf5_source *s = self;
 
 	if (!s)
 		return;
@@ -440,7 +446,7 @@ static enum moka_status set_up(struct hdf5_source *s, const struct moka_source_s
 	return s->rows ? MOKA_OK : next_file(s, err);
 }
 
-static enum moka_status hdf5_open(struct moka_source **out, const struct moka_source_spec *spec, struct moka_error *err)
+static enum moka_status hdf5_open(void **out, const struct moka_source_spec *spec, struct moka_error *err)
 {
 	struct hdf5_source *s = calloc(1, sizeof(*s));
 	enum moka_status st;
@@ -452,15 +458,15 @@ static enum moka_status hdf5_open(struct moka_source **out, const struct moka_so
 	s->loaded = -1;
 	st = set_up(s, spec, err);
 	if (st)
-		hdf5_close((struct moka_source *)(void *)s);
+		hdf5_close(s);
 	else
-		*out = (struct moka_source *)(void *)s;
+		*out = s;
 	return st;
 }
 
-static enum moka_status hdf5_shape(struct moka_source *source, int top, struct moka_shape *out, struct moka_error *err)
+static enum moka_status hdf5_shape(const void *self, int top, struct moka_shape *out, struct moka_error *err)
 {
-	const struct hdf5_source *s = of(source);
+	const struct hdf5_source *s = self;
 
 	if (top >= s->n_top)
 		return moka_fail(err, MOKA_ERR_MODEL, "there is no top %d", top);
@@ -468,17 +474,27 @@ static enum moka_status hdf5_shape(struct moka_source *source, int top, struct m
 	return MOKA_OK;
 }
 
-static int64_t hdf5_rows(const struct moka_source *source)
+/* Counted when the source is opened, or when somebody goes to another place: never while it is read. */
+static int64_t hdf5_rows(const void *self)
 {
-	return ((const struct hdf5_source *)(const void *)source)->total;
+	return ((const struct hdf5_source *)self)->total;
 }
 
-const struct moka_source_ops moka_source_hdf5 = {
-	.kind = "HDF5",
+static const struct moka__maker hdf5_maker = {
 	.open = hdf5_open,
-	.shape = hdf5_shape,
-	.read = hdf5_read,
-	.seek = hdf5_seek,
-	.rows = hdf5_rows,
 	.close = hdf5_close,
+	.shape = hdf5_shape,
+	.rows = hdf5_rows,
+	.seek = hdf5_seek,
+	.fetch = hdf5_fetch,
+	.make = hdf5_make,
+	.whole = true,
 };
+
+static enum moka_status open_ahead(struct moka_source **out, const struct moka_source_spec *spec,
+				   struct moka_error *err)
+{
+	return moka__ahead_open(out, spec, &hdf5_maker, err);
+}
+
+const struct moka_source_ops moka_source_hdf5 = MOKA__AHEAD("HDF5", open_ahead);

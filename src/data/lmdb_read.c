@@ -11,9 +11,8 @@
  *     database  4 pad (of the first: page size) | 2 flags | 2 depth | branch, leaf, overflow pages | entries | root page
  *     node      2 lo, 2 hi | 2 flags | 2 key size | key | value (or, flag 1, the number of its overflow page)
  */
-#include "data/data.h"
+#include "data/db.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,15 +81,7 @@ static enum moka_status damaged(const struct moka_lmdb *db, uint64_t page, const
 
 const char *moka_lmdb_where(const struct moka_lmdb *db, char *buf, size_t size)
 {
-	int at = snprintf(buf, size, "%s", db->path);
-	const size_t most = MOKA_MIN(db->key_bytes, (size_t)64);
-
-	if (!db->key || at < 0 || (size_t)at + 8 >= size)
-		return buf;
-	at += snprintf(buf + at, size - (size_t)at, ", key ");
-	for (size_t i = 0; i < most && (size_t)at + 5 < size; i++)
-		at += snprintf(buf + at, size - (size_t)at, isprint(db->key[i]) ? "%c" : "\\x%02x", db->key[i]);
-	return buf;
+	return moka__key_where(db->path, db->key, db->key_bytes, buf, size);
 }
 
 /* ---- pages -------------------------------------------------------------------------------------- */

@@ -72,20 +72,21 @@ static enum moka_status open_env(struct moka_lmdb_writer *w, struct moka_error *
 	return rc ? mdb_fail(w, rc, "create", err) : MOKA_OK;
 }
 
-static enum moka_status make_folder(struct moka_lmdb_writer *w, struct moka_error *err)
+static enum moka_status make_folder(struct moka_lmdb_writer *w, bool resume, struct moka_error *err)
 {
 	if (moka_path_exists(w->path)) {
 		moka_fail(err, MOKA_ERR_IO, "%s: it exists already", w->path);
 		moka_fail_hint(err, "remove it first, or write to another name");
 		return MOKA_ERR_IO;
 	}
-	if (mkdir(w->temporary, 0777))
+	if (mkdir(w->temporary, 0777) && !(resume && errno == EEXIST))
 		return moka_fail(err, MOKA_ERR_IO, "%s: can't make the folder '%s': %s", w->path, w->temporary,
 				 strerror(errno));
 	return MOKA_OK;
 }
 
-enum moka_status moka_lmdb_writer_new(struct moka_lmdb_writer **out, const char *path, struct moka_error *err)
+static enum moka_status writer_open(struct moka_lmdb_writer **out, const char *path, bool resume,
+				    struct moka_error *err)
 {
 	struct moka_lmdb_writer *w = calloc(1, sizeof(*w));
 	size_t n = strlen(path);
@@ -99,19 +100,69 @@ enum moka_status moka_lmdb_writer_new(struct moka_lmdb_writer **out, const char 
 	moka_buf_init(&w->batch, 0);
 	moka_buf_init(&w->record, 0);
 	w->path = strndup(path, n);
-	if (!w->path || asprintf(&w->temporary, "%s.tmp-%ld", w->path, (long)getpid()) < 0) {
+	if (!w->path || (resume ? asprintf(&w->temporary, "%s.part", w->path)
+				: asprintf(&w->temporary, "%s.tmp-%ld", w->path, (long)getpid())) < 0) {
 		w->temporary = NULL;
 		st = moka_fail(err, MOKA_ERR_NOMEM, "%s: not enough memory", path);
 	} else {
-		st = make_folder(w, err);
+		st = make_folder(w, resume, err);
 	}
-	if (!st && (st = open_env(w, err)))
+	if (!st && (st = open_env(w, err)) && !resume)
 		remove_temporary(w);
 	if (st)
 		writer_free(w);
 	else
 		*out = w;
 	return st;
+}
+
+enum moka_status moka_lmdb_writer_new(struct moka_lmdb_writer **out, const char *path, struct moka_error *err)
+{
+	return writer_open(out, path, false, err);
+}
+
+static int read_last_key(struct moka_lmdb_writer *w, char *key, size_t size)
+{
+	MDB_cursor *cursor = NULL;
+	MDB_val k = { 0, NULL }, v;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	int rc = mdb_txn_begin(w->env, NULL, MDB_RDONLY, &txn);
+
+	if (rc)
+		return rc;
+	rc = mdb_dbi_open(txn, NULL, 0, &dbi);
+	if (!rc)
+		rc = mdb_cursor_open(txn, dbi, &cursor);
+	if (!rc)
+		rc = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
+	snprintf(key, size, "%.*s", rc ? 0 : (int)MOKA_MIN(k.mv_size, (size_t)MAX_KEY), rc ? "" : (char *)k.mv_data);
+	if (cursor)
+		mdb_cursor_close(cursor);
+	mdb_txn_abort(txn);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+enum moka_status moka_lmdb_writer_resume(struct moka_lmdb_writer **out, const char *path, char *last_key, size_t size,
+					 struct moka_error *err)
+{
+	struct moka_lmdb_writer *w;
+	MDB_envinfo info;
+	int rc;
+
+	MOKA_TRY(writer_open(out, path, true, err));
+	w = *out;
+	rc = mdb_env_info(w->env, &info); /* what there is may be larger than the first map */
+	if (!rc && info.me_mapsize > w->map_bytes)
+		w->map_bytes = info.me_mapsize;
+	if (!rc)
+		rc = read_last_key(w, last_key, size);
+	if (!rc)
+		return MOKA_OK;
+	mdb_fail(w, rc, "go on with", err);
+	writer_free(w);
+	*out = NULL;
+	return err ? err->status : MOKA_ERR_IO;
 }
 
 /* ---- batches ---------------------------------------------------------------------------------------- */
@@ -210,7 +261,7 @@ enum moka_status moka_lmdb_writer_put_datum(struct moka_lmdb_writer *w, const ch
 	return moka_lmdb_writer_put(w, key, w->record.data, w->record.len, err);
 }
 
-static enum moka_status finish(struct moka_lmdb_writer *w, struct moka_error *err)
+static enum moka_status write_out(struct moka_lmdb_writer *w, struct moka_error *err)
 {
 	int rc;
 
@@ -220,6 +271,12 @@ static enum moka_status finish(struct moka_lmdb_writer *w, struct moka_error *er
 		return mdb_fail(w, rc, "write to", err);
 	mdb_env_close(w->env);
 	w->env = NULL;
+	return MOKA_OK;
+}
+
+static enum moka_status finish(struct moka_lmdb_writer *w, struct moka_error *err)
+{
+	MOKA_TRY(write_out(w, err));
 	if (rename(w->temporary, w->path))
 		return moka_fail(err, MOKA_ERR_IO, "%s: can't rename '%s' to it: %s", w->path, w->temporary,
 				 strerror(errno));
@@ -232,6 +289,14 @@ enum moka_status moka_lmdb_writer_commit(struct moka_lmdb_writer *w, struct moka
 
 	if (st)
 		remove_temporary(w);
+	writer_free(w);
+	return st;
+}
+
+enum moka_status moka_lmdb_writer_pause(struct moka_lmdb_writer *w, struct moka_error *err)
+{
+	const enum moka_status st = write_out(w, err);
+
 	writer_free(w);
 	return st;
 }

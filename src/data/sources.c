@@ -7,5 +7,8 @@ const struct moka_source_ops *const moka_sources[] = {
 	&moka_source_lmdb,
 	&moka_source_leveldb,
 	&moka_source_hdf5,
+	&moka_source_images,
+	&moka_source_windows,
+	&moka_source_hdf5_output,
 	NULL,
 };

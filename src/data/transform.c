@@ -79,10 +79,11 @@ enum moka_status moka_transform_shape(const struct moka_transform *t, int64_t c,
 	return MOKA_OK;
 }
 
-/* One row: x values from `at` on, to out forwards or backwards. */
+/* One row: values from place `at` on, to out forwards or backwards. */
 struct row {
 	const uint8_t *bytes, *floats;
-	uint32_t stride;
+	int64_t step;	  /* from one byte to the next: 1 in planes, the channels in a picture */
+	uint32_t stride;  /* of floats */
 	const real *mean; /* per pixel; NULL: `value` for all */
 	real value, scale;
 };
@@ -92,32 +93,88 @@ static real sample(const struct row *r, int64_t i)
 	float f;
 
 	if (r->bytes)
-		return (real)r->bytes[i];
+		return (real)r->bytes[i * r->step];
 	memcpy(&f, r->floats + (size_t)i * r->stride, 4);
 	return (real)f;
 }
 
+/* The usual case, with a step that is known when this is compiled. */
+static inline void run_bytes(const struct row *r, int64_t at, int64_t n, int64_t step, bool mirror, real *out)
+{
+	const uint8_t *in = r->bytes + at * step;
+	const real value = r->value, scale = r->scale;
+
+	if (mirror)
+		for (int64_t i = 0; i < n; i++)
+			out[n - 1 - i] = ((real)in[i * step] - value) * scale;
+	else
+		for (int64_t i = 0; i < n; i++)
+			out[i] = ((real)in[i * step] - value) * scale;
+}
+
 static void run_row(const struct row *r, int64_t at, int64_t n, bool mirror, real *out)
 {
+	if (r->bytes && !r->mean && r->step == 1) {
+		run_bytes(r, at, n, 1, mirror, out);
+		return;
+	}
+	if (r->bytes && !r->mean && r->step == 3) {
+		run_bytes(r, at, n, 3, mirror, out);
+		return;
+	}
 	for (int64_t i = 0; i < n; i++)
 		out[mirror ? n - 1 - i : i] = (sample(r, at + i) - (r->mean ? r->mean[at + i] : r->value)) * r->scale;
+}
+
+/* What the sample's own random numbers decide, in this order: mirror, then where the crop is. */
+struct draw {
+	bool mirror;
+	int64_t top, left, h, w;
+};
+
+static struct draw draw(const struct moka_transform *t, int64_t h, int64_t w, struct moka_rng *rng)
+{
+	const int64_t crop = t->p->crop_size;
+	const bool random = crop && t->phase == MOKA_TRAIN;
+	struct draw d = { .h = crop ? crop : h, .w = crop ? crop : w };
+
+	d.mirror = t->p->mirror && moka_rng_below(rng, 2);
+	d.top = random ? (int64_t)moka_rng_below(rng, (uint64_t)(h - d.h + 1)) : (h - d.h) / 2;
+	d.left = random ? (int64_t)moka_rng_below(rng, (uint64_t)(w - d.w + 1)) : (w - d.w) / 2;
+	return d;
+}
+
+static real mean_value(const struct moka_transform *t, int64_t channel)
+{
+	const struct moka_list values = t->p->mean_value;
+
+	return values.n ? (real)MOKA_LIST_AT(values, float, values.n == 1 ? 0 : channel) : 0;
 }
 
 void moka_transform_run(const struct moka_transform *t, int64_t c, int64_t h, int64_t w, const uint8_t *bytes,
 			const uint8_t *floats, uint32_t stride, struct moka_rng *rng, real *out)
 {
-	const struct moka_list values = t->p->mean_value;
-	const int64_t crop = t->p->crop_size, oh = crop ? crop : h, ow = crop ? crop : w;
-	const bool mirror = t->p->mirror && moka_rng_below(rng, 2);
-	const bool random = crop && t->phase == MOKA_TRAIN;
-	const int64_t top = random ? (int64_t)moka_rng_below(rng, (uint64_t)(h - oh + 1)) : (h - oh) / 2;
-	const int64_t left = random ? (int64_t)moka_rng_below(rng, (uint64_t)(w - ow + 1)) : (w - ow) / 2;
-	struct row r = { bytes, floats, stride, t->mean.data, 0, (real)t->p->scale };
+	const struct draw d = draw(t, h, w, rng);
+	struct row r = { bytes, floats, 1, stride, t->mean.data, 0, (real)t->p->scale };
 
 	for (int64_t i = 0; i < c; i++) {
-		if (values.n)
-			r.value = (real)MOKA_LIST_AT(values, float, values.n == 1 ? 0 : i);
-		for (int64_t y = 0; y < oh; y++, out += ow)
-			run_row(&r, (i * h + top + y) * w + left, ow, mirror, out);
+		r.value = mean_value(t, i);
+		for (int64_t y = 0; y < d.h; y++, out += d.w)
+			run_row(&r, (i * h + d.top + y) * w + d.left, d.w, d.mirror, out);
+	}
+}
+
+void moka_transform_image(const struct moka_transform *t, const struct moka_image *img, struct moka_rng *rng, real *out)
+{
+	const int64_t c = img->channels, plane = img->height * img->width;
+	const struct draw d = draw(t, img->height, img->width, rng);
+	struct row r = { .step = c, .scale = (real)t->p->scale };
+
+	for (int64_t i = 0; i < c; i++) {
+		r.bytes = img->pixels + i;
+		r.mean = t->mean.data ? t->mean.data + i * plane : NULL;
+		r.value = mean_value(t, i);
+		for (int64_t y = 0; y < d.h; y++, out += d.w)
+			run_row(&r, (d.top + y) * img->width + d.left, d.w, d.mirror, out);
 	}
 }

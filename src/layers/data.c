@@ -37,9 +37,16 @@ static const struct moka_message data_message = { "DataParameter", data_fields, 
 /* What is known without the data. */
 static void data_guess(struct moka_layer *l, int64_t batch)
 {
-	const int64_t side = l->transform->crop_size ? (int64_t)l->transform->crop_size : -1;
+	const struct moka_transform_param *t = l->transform;
+	const int64_t side = t->crop_size ? (int64_t)t->crop_size : -1;
+	const int64_t means = (int64_t)t->mean_value.n; /* one for each channel, or one for all */
 
-	l->top[0].shape = moka_shape_make(4, batch, (int64_t)-1, side, side);
+	l->top[0].shape = moka_shape_make(4, batch,
+					  means > 1	   ? means
+					  : t->force_color ? (int64_t)3
+					  : t->force_gray  ? (int64_t)1
+							   : (int64_t)-1,
+					  side, side);
 	if (l->n_top > 1)
 		l->top[1].shape = moka_shape_make(1, batch);
 }

@@ -1,5 +1,5 @@
 /*
- * HDF5Output: writes its two bottoms, data and label, to an HDF5 file. Known and checked; not run yet.
+ * HDF5Output: writes its two bottoms, data and label, to an HDF5 file. The writing is done by the source of that name (data/).
  */
 #include "layer.h"
 
@@ -26,7 +26,19 @@ static enum moka_status hdf5_output_shape(struct moka_layer *l, struct moka_find
 		return moka_layer_bad_bottom(l, f, "shape-mismatch", 1,
 					     "bottom '%s' has %lld samples, bottom '%s' has %lld", l->bottom[0].name,
 					     (long long)a->d[0], l->bottom[1].name, (long long)b->d[0]);
-	return MOKA_OK;
+	for (int i = 0; i < 2; i++)
+		if (l->bottom[i].shape.n > 4)
+			return moka_layer_bad_bottom(l, f, "wrong-axes", i,
+						     "bottom '%s' has %d axes; at most 4 are written",
+						     l->bottom[i].name, l->bottom[i].shape.n);
+	return l->for_run ? moka_layer_open_source(l, "HDF5OUTPUT", p->file_name, 0, f) : MOKA_OK;
+}
+
+static enum moka_status hdf5_output_forward(const struct moka_layer *l, struct moka_call *c)
+{
+	if (!l->source)
+		return moka_call_bad(l, c, MOKA_ERR_IO, "its file can't be written here");
+	return l->source_ops->write(l->source, l->n_bottom, c->bottom, c->err);
 }
 
 const struct moka_layer_type moka_layer_hdf5_output = {
@@ -38,4 +50,5 @@ const struct moka_layer_type moka_layer_hdf5_output = {
 	.max_top = 0,
 	.flags = MOKA_PARTIAL | MOKA_NO_BACKWARD,
 	.shape = hdf5_output_shape,
+	.forward = hdf5_output_forward,
 };

@@ -1,7 +1,8 @@
 /*
- * ImageData: images and labels from a list of image files. Known and shaped as far as the settings tell; not run yet.
+ * ImageData: images and labels from a list of image files.
  *
- * The size is crop_size where there is one, else new_height and new_width; without either the images decide.
+ * The size is crop_size where there is one, else new_height and new_width; without either the first image decides, and all
+ * must have its size. Reading and transforming is the source's work (data/).
  */
 #include "layer.h"
 
@@ -38,6 +39,7 @@ static enum moka_status image_data_shape(struct moka_layer *l, struct moka_findi
 	const int64_t batch = l->batch > 0 ? l->batch : p->batch_size, crop = l->transform->crop_size;
 	const int64_t height = crop ? crop : p->new_height ? (int64_t)p->new_height : -1;
 	const int64_t width = crop ? crop : p->new_width ? (int64_t)p->new_width : -1;
+	struct moka_error err = { 0 };
 
 	l->top[0].shape = moka_shape_make(4, batch, (int64_t)(p->is_color ? 3 : 1), height, width);
 	l->top[1].shape = moka_shape_make(1, batch);
@@ -50,7 +52,20 @@ static enum moka_status image_data_shape(struct moka_layer *l, struct moka_findi
 		return moka_layer_bad(l, f, "bad-setting", p->new_height ? "new_height" : "new_width",
 				      "new_height and new_width go together: %s is missing",
 				      p->new_height ? "new_width" : "new_height");
+	MOKA_TRY(moka_layer_open_source(l, "IMAGES", p->source, batch, f));
+	for (int i = 0; l->source && i < l->n_top; i++)
+		if (l->source_ops->shape(l->source, i, &l->top[i].shape, &err))
+			return moka_layer_bad(l, f, "bad-data", "source", "%s", err.message);
+	if (l->source)
+		l->rows = l->source_ops->rows(l->source);
 	return MOKA_OK;
+}
+
+static enum moka_status image_data_forward(const struct moka_layer *l, struct moka_call *c)
+{
+	if (!l->source)
+		return moka_call_bad(l, c, MOKA_ERR_DATA, "its list of images has not been opened");
+	return l->source_ops->read(l->source, l->n_top, c->top, c->err);
 }
 
 const struct moka_layer_type moka_layer_image_data = {
@@ -62,4 +77,5 @@ const struct moka_layer_type moka_layer_image_data = {
 	.max_top = 2,
 	.flags = MOKA_DATA | MOKA_NO_BACKWARD,
 	.shape = image_data_shape,
+	.forward = image_data_forward,
 };

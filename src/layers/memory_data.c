@@ -1,5 +1,6 @@
 /*
- * MemoryData: images and labels that a program hands over. Known and shaped; not run yet.
+ * MemoryData: images and labels that a program hands over. A net in which they are given (moka run -i, or the inputs of
+ * moka_net_options) has plain inputs in its place; where nobody gives them, it can't run, and says so.
  */
 #include "layer.h"
 
@@ -31,7 +32,19 @@ static enum moka_status memory_data_shape(struct moka_layer *l, struct moka_find
 		if (d[i] < 1)
 			return moka_layer_bad(l, f, "bad-setting", names[i],
 					      "memory_data_param must say %s, and at least 1", names[i]);
-	return MOKA_OK;
+	if (!l->for_run)
+		return MOKA_OK;
+	moka_layer_bad(l, f, "data-missing", NULL, "its data are handed over by a program, and nobody does");
+	moka_find_hint(
+		f,
+		"give its tops (moka run -i %s=FILE.npy -i %s=FILE.npy); to train or test from files, use Data, HDF5Data or ImageData",
+		l->n_top > 0 ? l->top[0].name : "data", l->n_top > 1 ? l->top[1].name : "label");
+	return MOKA_ERR_DATA;
+}
+
+static enum moka_status memory_data_forward(const struct moka_layer *l, struct moka_call *c)
+{
+	return moka_call_bad(l, c, MOKA_ERR_DATA, "nobody has handed its data over");
 }
 
 const struct moka_layer_type moka_layer_memory_data = {
@@ -43,4 +56,5 @@ const struct moka_layer_type moka_layer_memory_data = {
 	.max_top = 2,
 	.flags = MOKA_DATA | MOKA_NO_BACKWARD,
 	.shape = memory_data_shape,
+	.forward = memory_data_forward,
 };

@@ -1,6 +1,6 @@
 /*
- * WindowData: windows of images, object or background, from a window file (R-CNN). Known and shaped as far as the settings
- * tell (the window file says the channels); not run yet.
+ * WindowData: windows of images, object or background, from a window file (R-CNN). Drawing, cutting and warping is the source's
+ * work (data/).
  */
 #include "layer.h"
 
@@ -32,11 +32,22 @@ static const struct moka_field window_data_fields[] = {
 static const struct moka_message window_data_message = { "WindowDataParameter", window_data_fields,
 							 sizeof(struct window_data_param) };
 
+/* BVLC Caffe reads crop_size, mirror and the mean from transform_param, but the scale from here. */
+static void say_ignored_scale(const struct moka_layer *l, struct moka_findings *f)
+{
+	if (l->transform->scale == 1 || !l->msg)
+		return;
+	moka_find(f, MOKA_WARNING, "ignored-scale", moka_msg_loc(l->msg),
+		  "layer '%s' (WindowData): the scale of transform_param is not used here, as in BVLC Caffe", l->name);
+	moka_find_hint(f, "say window_data_param { scale: %g }", (double)l->transform->scale);
+}
+
 static enum moka_status window_data_shape(struct moka_layer *l, struct moka_findings *f)
 {
 	const struct window_data_param *p = l->param;
 	const int64_t batch = l->batch > 0 ? l->batch : p->batch_size, crop = l->transform->crop_size;
 	const int64_t side = crop ? crop : -1;
+	struct moka_error err = { 0 };
 
 	l->top[0].shape = moka_shape_make(4, batch, (int64_t)-1, side, side);
 	l->top[1].shape = moka_shape_make(1, batch);
@@ -48,7 +59,25 @@ static enum moka_status window_data_shape(struct moka_layer *l, struct moka_find
 	if (!crop)
 		return moka_layer_bad(l, f, "bad-setting", NULL,
 				      "windows are cut to one size: transform_param { crop_size: ... } is missing");
+	if (2 * (int64_t)p->context_pad >= crop)
+		return moka_layer_bad(l, f, "bad-setting", "context_pad",
+				      "context_pad %u on each side leaves nothing of crop_size %lld", p->context_pad,
+				      (long long)crop);
+	say_ignored_scale(l, f);
+	MOKA_TRY(moka_layer_open_source(l, "WINDOWS", p->source, batch, f));
+	for (int i = 0; l->source && i < l->n_top; i++)
+		if (l->source_ops->shape(l->source, i, &l->top[i].shape, &err))
+			return moka_layer_bad(l, f, "bad-data", "source", "%s", err.message);
+	if (l->source)
+		l->rows = l->source_ops->rows(l->source);
 	return MOKA_OK;
+}
+
+static enum moka_status window_data_forward(const struct moka_layer *l, struct moka_call *c)
+{
+	if (!l->source)
+		return moka_call_bad(l, c, MOKA_ERR_DATA, "its window file has not been opened");
+	return l->source_ops->read(l->source, l->n_top, c->top, c->err);
 }
 
 const struct moka_layer_type moka_layer_window_data = {
@@ -60,4 +89,5 @@ const struct moka_layer_type moka_layer_window_data = {
 	.max_top = 2,
 	.flags = MOKA_DATA | MOKA_NO_BACKWARD,
 	.shape = window_data_shape,
+	.forward = window_data_forward,
 };

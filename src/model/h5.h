@@ -3,10 +3,11 @@
  *
  * Written here, because the HDF5 library is not made for damaged files: it leaks, loops and faults on them. This
  * reader maps the file, follows nothing that it has not checked, and counts its steps, so that a file whose parts point
- * at one another ends in an error. For model/ and data/ alone.
+ * at one another ends in an error. For the library alone.
  *
  *   h5.c         the file, object headers, groups
  *   h5_dataset.c shapes, number types, where values lie (in one piece, or in chunks, packed)
+ *   h5write.c    a new file, through the HDF5 library
  *
  * Not read, with an error that says so: groups and chunk indexes of HDF5's "latest" format, szip and other filters, values in
  * other files. h5repack turns them into what is read.
@@ -58,5 +59,23 @@ enum moka_status moka_h5_info(struct moka_h5 *h, moka_h5_object dataset, const c
 /* Rows [begin, begin + n) of the first axis (a scalar: row 0 of 1), converted. */
 enum moka_status moka_h5_read(struct moka_h5 *h, moka_h5_object dataset, const char *name, int64_t begin, int64_t n,
 			      real *out, struct moka_error *err);
+/* A single whole number ("iter"), exactly; a text of fixed length ("learned_net"), in the arena. */
+enum moka_status moka_h5_read_number(struct moka_h5 *h, moka_h5_object dataset, const char *name, int64_t *out,
+				     struct moka_error *err);
+enum moka_status moka_h5_read_text(struct moka_h5 *h, moka_h5_object dataset, const char *name, struct moka_arena *a,
+				   const char **out, struct moka_error *err);
+
+/* ---- writing -------------------------------------------------------------------------------------- */
+
+enum moka_h5_item_kind { MOKA_H5_ITEM_GROUP, MOKA_H5_ITEM_VALUES, MOKA_H5_ITEM_NUMBER, MOKA_H5_ITEM_TEXT };
+struct moka_h5_item {
+	const char *path; /* "data/conv1/0": groups on the way are made */
+	enum moka_h5_item_kind kind;
+	struct moka_blob_view blob; /* VALUES: n_axes >= 0; its dimensions multiply to count. Written as float32 */
+	int64_t number;		    /* an int32, as Caffe's */
+	const char *text;
+};
+/* Writes beside PATH and renames: a failure leaves what was there. Paths of two items must differ, but for groups. */
+enum moka_status moka_h5_write(const char *path, const struct moka_h5_item *items, size_t n, struct moka_error *err);
 
 #endif

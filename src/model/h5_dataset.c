@@ -30,6 +30,7 @@ struct dataset {
 	int64_t chunk[MOKA_MAX_AXES]; /* dimensions of one */
 	int64_t chunk_count;
 	int filters[MAX_FILTERS], n_filters;
+	bool text; /* a text is wanted, no number: width is its bytes */
 };
 
 static enum moka_status unsupported(const struct dataset *d, const char *what, struct moka_error *err)
@@ -98,6 +99,10 @@ static enum moka_status read_type(struct dataset *d, const uint8_t *p, size_t n,
 	if (n < 8)
 		return damaged(d, "has no type of number that can be read", err);
 	class = p[0] & 15;
+	if (d->text) {
+		x->width = (int)MOKA_MIN(moka__h5_number(p + 4, 4), (uint64_t)MOKA_MAX_NAME);
+		return class == 3 && x->width ? MOKA_OK : unsupported(d, "holds no text of fixed length", err);
+	}
 	if (class == 8 && depth < 4) /* an enumeration, as h5py stores booleans: its base type follows */
 		return read_type(d, p + 8, n - 8, depth + 1, err);
 	x->width = (int)MOKA_MIN(moka__h5_number(p + 4, 4), (uint64_t)255);
@@ -282,6 +287,43 @@ static void convert(const struct moka_h5_dataset *x, const uint8_t *p, int64_t n
 	}
 	for (int64_t i = 0; i < n; i++, p += x->width)
 		out[i] = convert_one(x, p);
+}
+
+/* The first value of a dataset whose values lie in one piece. */
+static const uint8_t *first_value(const struct dataset *d)
+{
+	return d->x.count > 0 && d->layout != CHUNKED ? d->x.values : NULL;
+}
+
+enum moka_status moka_h5_read_number(struct moka_h5 *h, moka_h5_object dataset, const char *name, int64_t *out,
+				     struct moka_error *err)
+{
+	struct dataset d = { .h = h, .name = name };
+	uint64_t v = 0;
+
+	MOKA_TRY(open_dataset(&d, dataset, err));
+	const uint8_t *p = first_value(&d);
+
+	if (!p || d.x.number == MOKA_H5_FLOAT)
+		return unsupported(&d, "holds no single whole number", err);
+	for (int i = 0; i < d.x.width; i++)
+		v |= (uint64_t)p[d.x.big_endian ? d.x.width - 1 - i : i] << 8 * i;
+	*out = d.x.number == MOKA_H5_UINT ? (int64_t)v : (int64_t)(v << (64 - 8 * d.x.width)) >> (64 - 8 * d.x.width);
+	return MOKA_OK;
+}
+
+enum moka_status moka_h5_read_text(struct moka_h5 *h, moka_h5_object dataset, const char *name, struct moka_arena *a,
+				   const char **out, struct moka_error *err)
+{
+	struct dataset d = { .h = h, .name = name, .text = true };
+
+	MOKA_TRY(open_dataset(&d, dataset, err));
+	const char *p = (const char *)first_value(&d);
+
+	if (!p)
+		return unsupported(&d, "holds no text", err);
+	*out = moka_arena_strndup(a, p, strnlen(p, (size_t)d.x.width));
+	return *out ? MOKA_OK : moka_fail(err, MOKA_ERR_NOMEM, "%s: not enough memory for '%s'", h->path, name);
 }
 
 /* ---- chunks ----------------------------------------------------------------------------------------------- */

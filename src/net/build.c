@@ -107,6 +107,8 @@ static void init_layer(struct moka__build *b, struct moka_net_layer *nl, const s
 	l->for_run = b->o->for_run;
 	l->seed = b->o->seed;
 	l->batch = b->o->batch;
+	l->skip_bad = b->o->skip_bad;
+	l->read_threads = b->o->read_threads;
 	decode_settings(b, l);
 }
 

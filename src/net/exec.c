@@ -447,6 +447,17 @@ void moka_exec_free(struct moka_exec *e)
 
 /* ---- what callers see --------------------------------------------------------------------------------------------- */
 
+void moka_exec_reseed(struct moka_exec *e, uint64_t pass)
+{
+	struct moka_rng own;
+	uint64_t seed;
+
+	moka_rng_seed(&own, e->o.seed, pass);
+	seed = moka_rng_next(&own);
+	for (int i = 0; i < e->n->n_layers; i++)
+		moka_rng_seed(&e->steps[i].rng, seed, (uint64_t)i);
+}
+
 static bool has_blob(const struct moka_exec *e, int blob)
 {
 	return blob >= 0 && blob < e->n->n_blobs;

@@ -126,6 +126,8 @@ struct moka_net_options {
 	const struct moka_registry *registry;	      /* layer types; NULL: the built-in ones. Outlives the net */
 	uint64_t seed;
 	int64_t memory_limit_bytes; /* of blobs and parameters; 0: 64 GiB or the machine's memory, whichever is less */
+	int64_t skip_bad;	    /* damaged records that each data layer may leave out */
+	int read_threads;	    /* that read ahead for each data layer; 0: as many as seem good */
 };
 
 /*
@@ -179,6 +181,8 @@ struct moka_exec_options {
 enum moka_status moka_exec_new(struct moka_exec **out, struct moka_net *n, const struct moka_exec_options *o,
 			       struct moka_error *err);
 void moka_exec_free(struct moka_exec *e);
+/* What is random in the next pass (dropout, random fillers) then depends on the execution's seed and on `pass` alone. */
+void moka_exec_reseed(struct moka_exec *e, uint64_t pass);
 /* Plain values of blob i; NULL where it is not kept. diff: NULL where none. */
 real *moka_exec_data(struct moka_exec *e, int blob);
 real *moka_exec_diff(struct moka_exec *e, int blob);

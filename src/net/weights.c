@@ -194,9 +194,12 @@ static void load_layer(struct load *s, struct moka_weights_layer *wl)
 	wl->used = true;
 	if (!nl->asked || !wl->n_blobs || !check_count(s, nl, wl))
 		return;
-	for (int k = 0; k < nl->l.n_param && k < wl->n_blobs; k++)
+	for (int k = 0; k < nl->l.n_param && k < wl->n_blobs; k++) {
+		if (wl->blobs[k].n_axes < 0 && !wl->blobs[k].count && nl->param_uses[k] != 0)
+			continue; /* a shared one, which its owner brings */
 		if (moka_shape_known(&nl->l.params[k].shape) && check_blob(s, nl, k, &wl->blobs[k]))
 			copy_blob(s, &s->n->params[nl->params[k]], &wl->blobs[k]);
+	}
 }
 
 /* ---- what was left over -------------------------------------------------------------------------------------------- */
@@ -410,6 +413,8 @@ static bool add_net_layer(struct moka_arena *a, struct moka_msg *net, const stru
 		const struct moka_param *p = &n->params[nl->params[i]];
 		const real *diff = e ? moka_exec_param_diff(e, nl->params[i], nl->param_uses[i]) : NULL;
 
+		if (e && !diff) /* it learns nothing: zeros, as BVLC Caffe writes */
+			diff = MOKA_NEWN(a, MOKA_MAX(p->count, 1), real);
 		if (p->data && !add_blob(a, copy, nl, i, p, diff))
 			return false;
 	}

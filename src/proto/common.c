@@ -295,9 +295,11 @@ static const struct moka_field solver_fields[] = {
 	PICK("snapshot_format", 37, format_values, 1, "HDF5 or BINARYPROTO"),
 	ONE("rms_decay", 38, MOKA_FLOAT, 0.99, "RMSProp: share of the old mean square kept"),
 	ONE("momentum2", 39, MOKA_FLOAT, 0.999, "Adam: share of the old mean square kept"),
-	TEXT("type", 40, "SGD", "SGD, Nesterov, AdaGrad, RMSProp, AdaDelta or Adam"),
+	TEXT("type", 40, "SGD", "SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam or AdamW"),
 	ONE("layer_wise_reduce", 41, MOKA_BOOL, 1, "several GPUs: exchange while computing"),
 	MANY("weights", 42, MOKA_STRING, "files of weights to start from"),
+	FORK("warmup_iter", 48, MOKA_INT32, NULL, "Intel", "iterations in which the rate climbs to base_lr"),
+	FORK("warmup_start_lr", 49, MOKA_FLOAT, NULL, "Intel", "the rate that a warm-up starts from"),
 	MOKA_F_END
 };
 const struct moka_message moka_solver_message = { "SolverParameter", solver_fields, 0 };

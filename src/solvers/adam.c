@@ -2,11 +2,11 @@
  * Adam: history 0 is a running mean of gradients (momentum), history 1 of squared gradients (momentum2), both corrected
  * for their start at zero: step = rate * sqrt(1 - m2^t) / (1 - m1^t) * history0 / (sqrt(history1) + delta), t from 1.
  */
-#include "solvers/solver.h"
+#include "solvers/internal.h"
 
 #include <tgmath.h>
 
-static void adam_update(const struct moka_update *u)
+void moka__adam_update(const struct moka_update *u)
 {
 	const real b1 = u->p->momentum, b2 = u->p->momentum2, delta = u->p->delta;
 	const real t = (real)(u->iter + 1);
@@ -24,5 +24,5 @@ const struct moka_solver_rule moka_rule_adam = {
 	.name = "Adam",
 	.doc = "momentum and a rate for every weight, both corrected for their start",
 	.n_history = 2,
-	.update = adam_update,
+	.update = moka__adam_update,
 };

@@ -18,5 +18,6 @@ const struct moka_solver_rule moka_rule_sgd = {
 	.name = "SGD",
 	.doc = "stochastic gradient descent with momentum",
 	.n_history = 1,
+	.warmup_momentum = true,
 	.update = sgd_update,
 };

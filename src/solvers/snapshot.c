@@ -1,10 +1,15 @@
 /*
- * snapshot.c - <prefix>_iter_<n>.caffemodel and .solverstate: written whole or not at all, and read again.
+ * snapshot.c - <prefix>_iter_<n>.caffemodel and .solverstate (with snapshot_format HDF5: .caffemodel.h5, .solverstate.h5),
+ * each written whole or not at all.
  *
  * The state holds the iteration, the weights file's name, the histories in the order of BVLC Caffe's learnable parameters (all of history
  * 0, then all of history 1), and the schedule's step; BVLC Caffe reads it and the other way round. The weights are
- * written first: a state never names weights that aren't there.
+ * written first: a state never names weights that aren't there. In HDF5:
+ *
+ *     weights   /data/<layer>/<i>, a shared parameter with its owner only; with snapshot_diff /diff/<layer>/<i>, with every use
+ *     state     /iter, /learned_net, /current_step, /history/<i>
  */
+#include "model/h5.h"
 #include "solvers/internal.h"
 
 #include <errno.h>
@@ -17,7 +22,7 @@
 #include <unistd.h>
 
 /* The prefix as BVLC Caffe takes it: of a folder, the solver's own name inside; absent, the solver's path without its ending. */
-static const char *snapshot_prefix(struct moka_solver *s)
+const char *moka__snapshot_prefix(struct moka_solver *s)
 {
 	const char *prefix = moka_get_string(s->root, "snapshot_prefix", "");
 	const char *path = s->model->text.path, *slash = strrchr(path, '/');
@@ -42,7 +47,7 @@ static const char *folder_of(struct moka_arena *a, const char *path)
 }
 
 /* Bytes of one snapshot: weights, and a history array or two as large. */
-static int64_t snapshot_bytes(const struct moka_solver *s)
+int64_t moka__snapshot_bytes(const struct moka_solver *s)
 {
 	int64_t n = 0;
 
@@ -51,19 +56,19 @@ static int64_t snapshot_bytes(const struct moka_solver *s)
 	return n * 4 * (1 + s->rule->n_history);
 }
 
-static bool writes_snapshots(const struct moka_solver *s)
+bool moka__writes_snapshots(const struct moka_solver *s)
 {
-	return moka_get_int(s->root, "snapshot") > 0 || moka_get_int(s->root, "snapshot_after_train");
+	return moka_get_int(s->root, "snapshot") > 0 || moka_get_int(s->root, "snapshot_after_train") || s->o.keep_best;
 }
 
 void moka__solver_check_snapshots(struct moka_solver *s, struct moka_findings *f)
 {
-	const char *prefix = snapshot_prefix(s), *folder = prefix ? folder_of(&s->arena, prefix) : NULL;
+	const char *prefix = s->prefix, *folder = prefix ? folder_of(&s->arena, prefix) : NULL;
 	struct moka_loc loc = moka_value_loc(s->root, moka_get(s->root, "snapshot_prefix"));
 	struct statvfs fs;
 	struct stat st;
 
-	if (!folder || !writes_snapshots(s))
+	if (!folder || !moka__writes_snapshots(s))
 		return;
 	if (stat(folder, &st) || !S_ISDIR(st.st_mode)) {
 		moka_find(f, MOKA_ERROR, "snapshot-folder", loc,
@@ -79,7 +84,7 @@ void moka__solver_check_snapshots(struct moka_solver *s, struct moka_findings *f
 	}
 	if (statvfs(folder, &fs))
 		return;
-	int64_t room = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize, need = snapshot_bytes(s);
+	int64_t room = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize, need = moka__snapshot_bytes(s);
 	if (room < need) {
 		moka_find(f, MOKA_ERROR, "snapshot-room", loc,
 			  "a snapshot takes %" PRId64 " MB, but '%s' has %" PRId64 " MB free", need >> 20, folder,
@@ -120,7 +125,7 @@ static enum moka_status write_tree(const struct moka_msg *tree, const char *path
 	return moka_out_commit(out, err);
 }
 
-static enum moka_status write_weights(struct moka_solver *s, const char *path, struct moka_error *err)
+static enum moka_status write_weights_proto(struct moka_solver *s, const char *path, struct moka_error *err)
 {
 	struct moka_arena a;
 	struct moka_msg *tree;
@@ -154,24 +159,8 @@ static bool add_history(struct moka_solver *s, struct moka_arena *a, struct moka
 	return true;
 }
 
-/* What BVLC Caffe calls current_step: of `step` and `multistep`, how often gamma was applied. */
-static int64_t current_step(const struct moka_solver *s)
-{
-	const char *policy = moka_get_string(s->root, "lr_policy", "");
-	int64_t size = moka_get_int(s->root, "stepsize"), values[1024], k = 0;
-
-	if (!strcmp(policy, "step"))
-		return size > 0 ? s->iter / size : 0;
-	if (strcmp(policy, "multistep"))
-		return 0;
-	size_t n = moka_get_ints(s->root, "stepvalue", values, MOKA_COUNT(values));
-	while (k < (int64_t)MOKA_MIN(n, MOKA_COUNT(values)) && s->iter >= values[k])
-		k++;
-	return k;
-}
-
-static enum moka_status write_state(struct moka_solver *s, const char *path, const char *weights,
-				    struct moka_error *err)
+static enum moka_status write_state_proto(struct moka_solver *s, const char *path, const char *weights,
+					  struct moka_error *err)
 {
 	const struct moka_schema *sch = &moka_layer_schema;
 	struct moka_arena a;
@@ -180,7 +169,7 @@ static enum moka_status write_state(struct moka_solver *s, const char *path, con
 	struct moka_msg *state = moka_msg_new(&a, &moka_solver_state_message);
 	bool ok = state && moka_add_int(&a, state, sch, "iter", s->iter) &&
 		  moka_add_string(&a, state, sch, "learned_net", weights) &&
-		  moka_add_int(&a, state, sch, "current_step", current_step(s));
+		  moka_add_int(&a, state, sch, "current_step", moka_solver_policy_step(s->root, s->iter));
 	for (int h = 0; ok && h < s->rule->n_history; h++)
 		for (int i = 0; ok && i < s->n_slots; i++)
 			ok = add_history(s, &a, state, i, h);
@@ -190,128 +179,179 @@ static enum moka_status write_state(struct moka_solver *s, const char *path, con
 	return st;
 }
 
-enum moka_status moka__solver_snapshot(struct moka_solver *s, struct moka_error *err)
-{
-	const char *prefix = snapshot_prefix(s);
-	const char *weights = moka_arena_printf(&s->arena, "%s_iter_%" PRId64 ".caffemodel", prefix, s->iter);
-	const char *state = moka_arena_printf(&s->arena, "%s_iter_%" PRId64 ".solverstate", prefix, s->iter);
+/* ---- HDF5 ------------------------------------------------------------------------------------ */
 
-	if (!prefix || !weights || !state)
-		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for a snapshot's name");
-	MOKA_TRY(write_weights(s, weights, err));
+/* Items to write, in an arena. */
+struct items {
+	struct moka_arena arena;
+	struct moka_h5_item *v;
+	size_t n, cap;
+	bool failed;
+};
+
+static struct moka_h5_item *add_item(struct items *x, enum moka_h5_item_kind kind, const char *path)
+{
+	if (x->n == x->cap || !path) {
+		x->failed = true;
+		return NULL;
+	}
+	x->v[x->n] = (struct moka_h5_item){ .path = path, .kind = kind };
+	return &x->v[x->n++];
+}
+
+static void add_values(struct items *x, const char *path, const struct moka_shape *shape, const real *v, int64_t count)
+{
+	struct moka_h5_item *item = add_item(x, MOKA_H5_ITEM_VALUES, path);
+
+	if (!item)
+		return;
+	item->blob = (struct moka_blob_view){ .n_axes = shape->n,
+					      .count = count,
+					      .dtype = sizeof(real) == 4 ? MOKA_F32 : MOKA_F64,
+					      .data = (const uint8_t *)v,
+					      .stride = sizeof(real) };
+	memcpy(item->blob.dim, shape->d, sizeof(item->blob.dim));
+}
+
+static void begin_items(struct items *x, size_t most)
+{
+	*x = (struct items){ .cap = most };
+	moka_arena_init(&x->arena, 0);
+	x->v = MOKA_NEWN(&x->arena, most, struct moka_h5_item);
+	x->failed = !x->v;
+}
+
+static enum moka_status write_items(struct items *x, const char *path, struct moka_error *err)
+{
+	enum moka_status st = x->failed ? moka_fail(err, MOKA_ERR_NOMEM, "no memory to write '%s'", path)
+					: moka_h5_write(path, x->v, x->n, err);
+
+	moka_arena_release(&x->arena);
+	return st;
+}
+
+static size_t count_uses(const struct moka_net *n)
+{
+	size_t uses = 0;
+
+	for (int i = 0; i < n->n_layers; i++)
+		uses += (size_t)n->layers[i].l.n_param;
+	return uses;
+}
+
+/* A parameter that learns nothing has no gradient: zeros, as BVLC Caffe keeps for it. */
+static const real *diff_of(struct moka_solver *s, struct items *x, int param, int use)
+{
+	const real *diff = moka_exec_param_diff(s->exec, param, use);
+
+	return diff ? diff : MOKA_NEWN(&x->arena, MOKA_MAX(s->net->params[param].count, 1), real);
+}
+
+static void add_layer(struct moka_solver *s, struct items *x, const struct moka_net_layer *l, bool diffs)
+{
+	const char *group = diffs ? "diff" : "data";
+
+	add_item(x, MOKA_H5_ITEM_GROUP, moka_arena_printf(&x->arena, "%s/%s", group, l->l.name));
+	for (int k = 0; k < l->l.n_param; k++) {
+		const struct moka_param *p = &s->net->params[l->params[k]];
+		const char *path = moka_arena_printf(&x->arena, "%s/%s/%d", group, l->l.name, k);
+
+		if (diffs)
+			add_values(x, path, &l->l.params[k].shape, diff_of(s, x, l->params[k], l->param_uses[k]),
+				   p->count);
+		else if (l->param_uses[k] == 0)
+			add_values(x, path, &l->l.params[k].shape, p->data, p->count);
+	}
+}
+
+static enum moka_status write_weights_hdf5(struct moka_solver *s, const char *path, struct moka_error *err)
+{
+	const bool with_diffs = moka_get_int(s->root, "snapshot_diff");
+	struct items x;
+
+	begin_items(&x, 2 + 2 * ((size_t)s->net->n_layers + count_uses(s->net)));
+	for (int diffs = 0; !x.failed && diffs <= with_diffs; diffs++) {
+		add_item(&x, MOKA_H5_ITEM_GROUP, diffs ? "diff" : "data");
+		for (int i = 0; i < s->net->n_layers; i++)
+			add_layer(s, &x, &s->net->layers[i], diffs);
+	}
+	return write_items(&x, path, err);
+}
+
+static enum moka_status write_state_hdf5(struct moka_solver *s, const char *path, const char *weights,
+					 struct moka_error *err)
+{
+	struct moka_h5_item *item;
+	struct items x;
+
+	begin_items(&x, 4 + (size_t)(s->n_slots * s->rule->n_history));
+	if ((item = add_item(&x, MOKA_H5_ITEM_NUMBER, "iter")))
+		item->number = s->iter;
+	if ((item = add_item(&x, MOKA_H5_ITEM_TEXT, "learned_net")))
+		item->text = weights;
+	if ((item = add_item(&x, MOKA_H5_ITEM_NUMBER, "current_step")))
+		item->number = moka_solver_policy_step(s->root, s->iter);
+	add_item(&x, MOKA_H5_ITEM_GROUP, "history");
+	for (int k = 0; k < s->n_slots * s->rule->n_history; k++) {
+		const struct moka_slot *slot = &s->slots[k % s->n_slots];
+
+		add_values(&x, moka_arena_printf(&x.arena, "history/%d", k), &s->net->params[slot->param].shape,
+			   slot->history[k / s->n_slots], slot->count);
+	}
+	return write_items(&x, path, err);
+}
+
+/* ---- a snapshot -------------------------------------------------------------------------------- */
+
+enum moka_status moka__write_weights(struct moka_solver *s, const char *path, struct moka_error *err)
+{
+	return s->hdf5 ? write_weights_hdf5(s, path, err) : write_weights_proto(s, path, err);
+}
+
+static enum moka_status write_pair(struct moka_solver *s, const char *weights, const char *state,
+				   struct moka_error *err)
+{
 	struct moka_solver_event e = { .kind = MOKA_EVENT_SNAPSHOT, .file = weights };
+
+	MOKA_TRY(moka__write_weights(s, weights, err));
 	moka__solver_event(s, &e);
-	MOKA_TRY(write_state(s, state, weights, err));
+	MOKA_TRY(s->hdf5 ? write_state_hdf5(s, state, weights, err) : write_state_proto(s, state, weights, err));
 	e.file = state;
 	moka__solver_event(s, &e);
 	return MOKA_OK;
 }
 
-/* ---- reading ------------------------------------------------------------------------------ */
-
-static enum moka_status bad_state(struct moka_findings *f, const struct moka_text *text, const char *code,
-				  const char *hint, const char *message)
+enum moka_status moka__solver_snapshot_as(struct moka_solver *s, const char *suffix, struct moka_error *err)
 {
-	moka_find(f, MOKA_ERROR, code, (struct moka_loc){ text, 0, 0 }, "%s", message);
-	if (hint)
-		moka_find_hint(f, "%s", hint);
-	return MOKA_ERR_MODEL;
-}
+	const char *ending = s->hdf5 ? ".h5" : "";
+	struct moka_arena a;
 
-/* The weights that the state names: where it says, else beside the state file (a folder that was moved). */
-static enum moka_status restore_weights(struct moka_solver *s, const struct moka_msg *state,
-					const struct moka_text *text, struct moka_findings *f)
-{
-	const char *named = moka_get_string(state, "learned_net", "");
-	const char *slash = strrchr(named, '/');
-	const char *path = moka_path_resolve(&s->arena, named, text->path);
-	struct moka_weights *w;
-	struct moka_error err;
+	moka_arena_init(&a, 0);
+	const char *weights = moka_arena_printf(&a, "%s%s.caffemodel%s", s->prefix, suffix, ending);
+	const char *state = moka_arena_printf(&a, "%s%s.solverstate%s", s->prefix, suffix, ending);
+	enum moka_status st = weights && state ? write_pair(s, weights, state, err)
+					       : moka_fail(err, MOKA_ERR_NOMEM, "no memory for a snapshot's name");
 
-	if (!*named)
-		return MOKA_OK;
-	if (slash && !moka_path_exists(path))
-		path = moka_path_resolve(&s->arena, slash + 1, text->path);
-	if (moka_weights_open(&w, path, moka_registry_schema(s->o.registry), &err)) {
-		bad_state(f, text, "snapshot-weights", "put the .caffemodel back, or beside the .solverstate",
-			  moka_arena_printf(&s->arena, "the snapshot's weights '%s' can't be read: %s", named,
-					    err.message));
-		return err.status;
+	if (!st) {
+		free(s->last_state);
+		s->last_state = strdup(state);
+		s->last_state_iter = s->iter;
 	}
-	enum moka_status st = moka_net_load(s->net, w, true, f);
-	moka_weights_free(w);
+	moka_arena_release(&a);
 	return st;
 }
 
-static enum moka_status restore_history(struct moka_solver *s, const struct moka_msg *state,
-					const struct moka_text *text, struct moka_findings *f)
+enum moka_status moka__solver_snapshot(struct moka_solver *s, struct moka_error *err)
 {
-	int have = moka_count(state, "history"), want = s->n_slots * s->rule->n_history, k = 0;
-	struct moka_error err;
+	char suffix[64];
 
-	if (have != want)
-		return bad_state(
-			f, text, "snapshot-history", "go on with the solver (type and net) that wrote the snapshot",
-			moka_arena_printf(&s->arena, "the snapshot holds %d histories, but %s on this net keeps %d",
-					  have, s->rule->name, want));
-	for (const struct moka_node *n = NULL; (n = moka_next(state, "history", n)); k++) {
-		const struct moka_slot *slot = &s->slots[k % s->n_slots];
-		struct moka_blob_view v;
+	if (s->last_state && s->last_state_iter == s->iter && s->n_kept && s->kept[s->n_kept - 1] == s->iter)
+		return MOKA_OK; /* it is there already */
+	snprintf(suffix, sizeof(suffix), "_iter_%" PRId64, s->iter);
+	enum moka_status st = moka__solver_snapshot_as(s, suffix, err);
 
-		if (moka_blob_view_from_msg(n->u.m, false, &v, &err))
-			return bad_state(f, text, "snapshot-history", NULL, err.message);
-		if (v.count != slot->count)
-			return bad_state(f, text, "snapshot-history", "go on with the net that wrote the snapshot",
-					 moka_arena_printf(&s->arena,
-							   "history %d holds %" PRId64
-							   " values, parameter '%s' has %" PRId64,
-							   k, v.count, s->net->params[slot->param].name, slot->count));
-		moka_blob_view_read(&v, 0, v.count, slot->history[k / s->n_slots]);
-	}
-	return MOKA_OK;
-}
-
-static enum moka_status restore_from(struct moka_solver *s, const struct moka_file *file, const struct moka_text *text,
-				     struct moka_findings *f)
-{
-	enum moka_file_guess guess = moka_model_guess(file);
-	struct moka_error err;
-	struct moka_msg *state;
-
-	if (guess != MOKA_GUESS_SOLVERSTATE)
-		return bad_state(f, text, "not-a-solverstate",
-				 guess == MOKA_GUESS_CAFFEMODEL
-					 ? "start from weights with --weights; --snapshot takes the .solverstate"
-					 : "--snapshot takes a .solverstate",
-				 moka_arena_printf(&s->arena, "a .solverstate is expected here, this is %s",
-						   moka_guess_text(guess)));
-	if (moka_wire_parse(&s->arena, file->data, file->size, text, &moka_solver_state_message, &moka_layer_schema,
-			    &err, &state))
-		return bad_state(f, text, "snapshot-damaged",
-				 "the file is cut short or damaged; take an earlier snapshot", err.message);
-	s->iter = moka_get_int(state, "iter");
-	if (s->iter < 0)
-		return bad_state(f, text, "snapshot-damaged", NULL, "the snapshot's iteration is negative");
-	MOKA_TRY(restore_weights(s, state, text, f));
-	return restore_history(s, state, text, f);
-}
-
-enum moka_status moka__solver_restore(struct moka_solver *s, const char *path, struct moka_findings *f)
-{
-	/* in the findings' arena: findings outlive a solver that can't be made */
-	const char *found = moka_path_resolve(&f->arena, path, s->model->text.path);
-	struct moka_text *text = MOKA_NEW(&f->arena, struct moka_text);
-	struct moka_file file;
-	struct moka_error err;
-
-	if (!text || !found)
-		return MOKA_ERR_NOMEM;
-	text->path = found;
-	if (moka_file_open(&file, found, &err)) {
-		bad_state(f, text, "no-such-file", err.hint[0] ? err.hint : NULL, err.message);
-		return err.status;
-	}
-	enum moka_status st = restore_from(s, &file, text, f);
-	moka_file_release(&file);
+	s->snapshot_failed = st != MOKA_OK;
+	if (!st)
+		moka__keep_snapshot(s);
 	return st;
 }

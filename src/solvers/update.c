@@ -74,7 +74,8 @@ static real clip_factor(struct moka_solver *s)
 		for (int64_t k = 0; g && k < s->slots[i].count; k++)
 			sum += (double)g[k] * (double)g[k];
 	}
-	double norm = sqrt(sum);
+	const double norm = sqrt(sum);
+
 	return norm > s->clip ? (real)(s->clip / norm) : 1;
 }
 
@@ -84,28 +85,39 @@ struct step {
 	real *g;
 	const real *w;
 	real scale, decay, rate;
+	struct moka_rule_param p;
 };
+
+/* g += decay * w, or its sign. */
+static void add_decay(const struct step *j, real decay, int64_t begin, int64_t end)
+{
+	if (decay != 0 && j->s->l1) {
+		for (int64_t i = begin; i < end; i++)
+			j->g[i] += decay * (real)((j->w[i] > 0) - (j->w[i] < 0));
+	} else if (decay != 0) {
+		for (int64_t i = begin; i < end; i++)
+			j->g[i] += decay * j->w[i];
+	}
+}
 
 /* Elements [begin, end) of one slot: gradient -> step, in place of the gradient. */
 static void step_piece(void *arg, int64_t begin, int64_t end)
 {
 	const struct step *j = arg;
+	const struct moka_solver_rule *rule = j->s->rule;
 	struct moka_update u = {
-		.count = end - begin, .rate = j->rate, .g = j->g + begin, .iter = j->s->iter, .p = &j->s->rule_param
+		.count = end - begin, .rate = j->rate, .g = j->g + begin, .iter = j->s->iter, .p = &j->p
 	};
 
 	for (int64_t i = begin; i < end; i++)
 		j->g[i] *= j->scale;
-	if (j->decay != 0 && j->s->l1) {
-		for (int64_t i = begin; i < end; i++)
-			j->g[i] += j->decay * (real)((j->w[i] > 0) - (j->w[i] < 0));
-	} else if (j->decay != 0) {
-		for (int64_t i = begin; i < end; i++)
-			j->g[i] += j->decay * j->w[i];
-	}
-	for (int h = 0; h < j->s->rule->n_history; h++)
+	if (!rule->decoupled_decay)
+		add_decay(j, j->decay, begin, end);
+	for (int h = 0; h < rule->n_history; h++)
 		u.history[h] = j->slot->history[h] + begin;
-	j->s->rule->update(&u);
+	rule->update(&u);
+	if (rule->decoupled_decay)
+		add_decay(j, j->rate * j->decay, begin, end);
 }
 
 struct subtraction {
@@ -124,7 +136,10 @@ static void subtract_piece(void *arg, int64_t begin, int64_t end)
 void moka__solver_apply(struct moka_solver *s, double rate)
 {
 	const real scale = clip_factor(s) / (real)s->iter_size;
+	struct moka_rule_param p = s->rule_param;
 
+	if (s->rule->warmup_momentum)
+		p.momentum = (real)((double)p.momentum * moka_solver_warmup_factor(s->root, s->iter));
 	for (int i = 0; i < s->n_slots; i++) {
 		const struct moka_slot *slot = &s->slots[i];
 		struct step j = { .s = s,
@@ -133,7 +148,8 @@ void moka__solver_apply(struct moka_solver *s, double rate)
 				  .w = s->net->params[slot->param].data,
 				  .scale = scale,
 				  .decay = (real)(s->weight_decay * (double)slot->decay_mult),
-				  .rate = (real)(rate * (double)slot->lr_mult) };
+				  .rate = (real)(rate * (double)slot->lr_mult),
+				  .p = p };
 
 		if (j.g)
 			moka_parallel(s->o.pool, step_piece, &j, slot->count, PIECE);

@@ -6,6 +6,9 @@
 
 #include "data/data.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 struct bench {
 	struct moka_layer layer;
 	struct moka_blob_ref top[4];
@@ -54,6 +57,19 @@ static inline void bench_close(struct bench *b)
 		b->ops->close(b->source);
 	b->source = NULL;
 	moka_arena_release(&b->arena);
+}
+
+/* The layer's own message, as the net decodes it: settings of `type` are put in with moka_add_*(). */
+static inline struct moka_msg *bench_sub(struct bench *b, const char *type)
+{
+	b->sub = moka_msg_new(&b->arena, moka_layer_type_find(type)->schema.message);
+	b->layer.sub = b->sub;
+	return b->sub;
+}
+
+static inline void bench_set(struct bench *b, const char *name, int64_t v)
+{
+	moka_add_int(&b->arena, b->sub, &moka_layer_schema, name, v);
 }
 
 #endif

@@ -186,7 +186,46 @@ T_TEST(faults)
 	bench_close(&b);
 }
 
-static const struct CMUnitTest tests[] = { T_CASE(scale_and_values), T_CASE(crop), T_CASE(mirror), T_CASE(mean_file),
+/* A decoded picture gives what its planes give, bit for bit, whatever its channels. */
+T_TEST(pictures_as_planes)
+{
+	const float values[] = { 1, 20, 3 };
+	struct moka_transform t;
+	struct bench b;
+	real mean[C * H * W];
+
+	for (int i = 0; i < C * H * W; i++)
+		mean[i] = (real)i / 3;
+	set_up(&b, &t,
+	       (struct moka_transform_param){
+		       .scale = 0.3f, .crop_size = 4, .mirror = true, .mean_value = { 3, values } },
+	       MOKA_TRAIN);
+	for (int c = 1; c <= 3; c++)
+		for (uint64_t k = 0; k < 40; k++) {
+			uint8_t pixels[C * H * W];
+			struct moka_image img = { H, W, c, pixels, 0 };
+			real planes[C * 16], got[C * 16];
+			struct moka_rng r;
+
+			for (int i = 0; i < c * H * W; i++)
+				pixels[i % (H * W) * c + i / (H * W)] = picture[i];
+			t.mean.data = k % 2 ? mean : NULL;
+			moka_rng_seed(&r, 1, k);
+			moka_transform_run(&t, c, H, W, picture, NULL, 0, &r, planes);
+			moka_rng_seed(&r, 1, k);
+			moka_transform_image(&t, &img, &r, got);
+			T_NEAR(got, planes, c * 16, 0, 0);
+		}
+	t.mean.data = NULL;
+	moka_transform_release(&t);
+	bench_close(&b);
+}
+
+static const struct CMUnitTest tests[] = { T_CASE(pictures_as_planes),
+					   T_CASE(scale_and_values),
+					   T_CASE(crop),
+					   T_CASE(mirror),
+					   T_CASE(mean_file),
 					   T_CASE(faults) };
 
 int main(int argc, char **argv)

@@ -114,6 +114,18 @@ T_TEST(schedules)
 		{ "base_lr: 1 lr_policy: 'multistep' gamma: 0.1 stepvalue: 5 stepvalue: 8", 4, 1 },
 		{ "base_lr: 1 lr_policy: 'multistep' gamma: 0.1 stepvalue: 5 stepvalue: 8", 5, 0.1 },
 		{ "base_lr: 1 lr_policy: 'multistep' gamma: 0.1 stepvalue: 5 stepvalue: 8", 80, 0.01 },
+		/* one stepvalue an iteration, as BVLC Caffe: the same value twice steps on the next one */
+		{ "base_lr: 1 lr_policy: 'multistep' gamma: 0.1 stepvalue: 5 stepvalue: 5", 5, 0.1 },
+		{ "base_lr: 1 lr_policy: 'multistep' gamma: 0.1 stepvalue: 5 stepvalue: 5", 6, 0.01 },
+		{ "base_lr: 1 lr_policy: 'multistep' gamma: 0.1 stepvalue: 10 stepvalue: 5", 10, 0.1 },
+		{ "base_lr: 1 lr_policy: 'multistep' gamma: 0.1 stepvalue: 10 stepvalue: 5", 11, 0.01 },
+		/* the Intel fork's warm-up: a line from warmup_start_lr to base_lr, then the policy */
+		{ "base_lr: 1 lr_policy: 'fixed' warmup_iter: 10 warmup_start_lr: 0.2", 0, 0.2 },
+		{ "base_lr: 1 lr_policy: 'fixed' warmup_iter: 10 warmup_start_lr: 0.2", 5, 0.6 },
+		{ "base_lr: 1 lr_policy: 'step' gamma: 0.5 stepsize: 8 warmup_iter: 10 warmup_start_lr: 0.2", 9, 0.92 },
+		{ "base_lr: 1 lr_policy: 'step' gamma: 0.5 stepsize: 8 warmup_iter: 10 warmup_start_lr: 0.2", 10, 0.5 },
+		{ "base_lr: 1 lr_policy: 'multistep' gamma: 0.1 stepvalue: 2 stepvalue: 3 warmup_iter: 10", 10, 0.1 },
+		{ "base_lr: 1 lr_policy: 'multistep' gamma: 0.1 stepvalue: 2 stepvalue: 3 warmup_iter: 10", 11, 0.01 },
 		{ "base_lr: 1 lr_policy: 'poly' power: 2 max_iter: 10", 5, 0.25 },
 		{ "base_lr: 1 lr_policy: 'poly' power: 2 max_iter: 10", 11, 0 },
 		{ "base_lr: 1 lr_policy: 'sigmoid' gamma: -1 stepsize: 4", 4, 0.5 },
@@ -191,6 +203,12 @@ static double hand_adam(struct by_hand *b, double rate, double g, int t)
 	return rate * sqrt(1 - pow(b->m2, t)) / (1 - pow(b->m1, t)) * b->h0 / (sqrt(b->h1) + b->delta);
 }
 
+/* Adam's step for the plain gradient, and rate * decay of the weight itself (it comes in through rms, which Adam has no use for). */
+static double hand_adamw(struct by_hand *b, double rate, double g, int t)
+{
+	return hand_adam(b, rate, g, t) + rate * 0.3 * b->rms;
+}
+
 T_TEST(rules_by_hand)
 {
 	static const struct {
@@ -210,6 +228,9 @@ T_TEST(rules_by_hand)
 		  { .m1 = 0.95, .delta = 1e-4 } },
 		{ "max_iter: 7 type: 'Adam' momentum: 0.9 momentum2: 0.99 delta: 1e-6",
 		  hand_adam,
+		  { .m1 = 0.9, .m2 = 0.99, .delta = 1e-6 } },
+		{ "max_iter: 7 type: 'AdamW' momentum: 0.9 momentum2: 0.99 delta: 1e-6 weight_decay: 0.1",
+		  hand_adamw,
 		  { .m1 = 0.9, .m2 = 0.99, .delta = 1e-6 } },
 		{ "max_iter: 7 solver_type: ADAM momentum: 0.9 momentum2: 0.99 delta: 1e-6",
 		  hand_adam,
@@ -232,6 +253,8 @@ T_TEST(rules_by_hand)
 
 			if (fabs(loss - r.losses[t - 1]) > 1e-4 * fabs(loss) + 1e-6)
 				fail_msg("%s: loss %d is %g, %g wanted", rows[i].text, t - 1, r.losses[t - 1], loss);
+			if (rows[i].rule == hand_adamw)
+				b.rms = w;
 			w -= rows[i].rule(&b, 0.01 * 2, g + b.decay * w, t);
 		}
 		real want = (real)w;
