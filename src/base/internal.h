@@ -14,4 +14,7 @@ int32_t moka__utf8_next(const char *p, size_t n, int *len);
 /* Drops an incomplete character from the end of the string s of n bytes; returns its new length. */
 size_t moka__utf8_trim(char *s, size_t n);
 
+/* More threads than this are a mistake. */
+#define MOKA__MOST_THREADS 1024
+
 #endif

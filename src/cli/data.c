@@ -1,8 +1,9 @@
 /*
  * data.c - moka data: databases as Caffe's tools made them.
  *
- *     mnist   convert_mnist_data     cifar   convert_cifar_data
+ *     mnist, cifar  convert_mnist_data, convert_mnist_siamese_data, convert_cifar_data (data_mnist.c)
  *     images  convert_imageset (data_images.c)
+ *     hdf5    arrays for HDF5Data (data_hdf5.c)
  *     mean    compute_image_mean
  *     pictures  a look into a database (data_pictures.c)
  *
@@ -72,195 +73,6 @@ void cli_data_progress(struct cli_data_progress *p, int64_t n, int64_t of)
 		fprintf(stderr, "\r\033[K%" PRId64, n);
 	fflush(stderr);
 }
-
-/* ---- mnist ---------------------------------------------------------------------------------------- */
-
-/* Both files open, and of the same length. */
-static enum moka_status check_pair(const struct moka_idx *images, const struct moka_idx *labels, struct moka_error *err)
-{
-	if (images->n_axes != 3 && images->n_axes != 4) {
-		moka_fail(err, MOKA_ERR_DATA, "%s: %d axes; pictures have 3 (number, height, width)", images->path,
-			  images->n_axes);
-		if (images->n_axes == 1)
-			moka_fail_hint(err, "this looks like the labels: the pictures come first");
-		return MOKA_ERR_DATA;
-	}
-	if (labels->n_axes != 1)
-		return moka_fail(err, MOKA_ERR_DATA, "%s: %d axes; labels have 1", labels->path, labels->n_axes);
-	if (images->dim[0] != labels->dim[0])
-		return moka_fail(err, MOKA_ERR_DATA, "%s has %" PRId64 " pictures, but %s has %" PRId64 " labels",
-				 images->path, images->dim[0], labels->path, labels->dim[0]);
-	return MOKA_OK;
-}
-
-static enum moka_status copy_items(struct cli_call *c, struct moka_idx *images, struct moka_idx *labels,
-				   struct moka_db_writer *w, struct moka_error *err)
-{
-	const int64_t n = images->dim[0];
-	const int a = images->n_axes;
-	struct cli_data_progress progress = { 0 };
-	uint8_t *pixels = moka_arena_alloc(&c->arena, (size_t)images->item_bytes, 1), label;
-	struct moka_datum d = { .channels = a == 4 ? images->dim[1] : 1,
-				.height = images->dim[a - 2],
-				.width = images->dim[a - 1] };
-
-	if (!pixels)
-		return moka_fail(err, MOKA_ERR_NOMEM, "not enough memory");
-	d.data = pixels;
-	d.data_bytes = (size_t)images->item_bytes;
-	for (int64_t i = 0; i < n; i++) {
-		char key[24];
-
-		MOKA_TRY(moka_idx_read(images, pixels, err));
-		MOKA_TRY(moka_idx_read(labels, &label, err));
-		d.label = label;
-		snprintf(key, sizeof(key), "%08" PRId64, i);
-		MOKA_TRY(moka_db_writer_put_datum(w, key, &d, err));
-		cli_data_progress(&progress, i + 1, n);
-	}
-	return MOKA_OK;
-}
-
-static int finish(struct cli_call *c, struct moka_db_writer *w, enum moka_status st, const char *out, int64_t n,
-		  struct moka_error *err)
-{
-	if (!st)
-		st = moka_db_writer_commit(w, err);
-	else
-		moka_db_writer_abort(w);
-	if (st)
-		return cli_fail_error(c, err);
-	printf("%s: %" PRId64 " pictures\n", out, n);
-	return cli_flush(c);
-}
-
-static int run_mnist(struct cli_call *c)
-{
-	const char *out = cli_data_output(c, 2);
-	struct moka_db_writer *w = NULL;
-	struct moka_idx images = { 0 }, labels = { 0 };
-	struct moka_error err = { 0 };
-	enum moka_backend kind;
-	enum moka_status st;
-	int status;
-
-	if (!out || !cli_data_backend(c, &kind))
-		return CLI_USAGE;
-	st = moka_idx_open(&images, c->words[0], &err);
-	if (!st)
-		st = moka_idx_open(&labels, c->words[1], &err);
-	if (!st)
-		st = check_pair(&images, &labels, &err);
-	if (!st)
-		st = moka_db_writer_new(&w, kind, out, &err);
-	if (!st)
-		st = copy_items(c, &images, &labels, w, &err);
-	status = finish(c, w, st, out, images.dim[0], &err);
-	moka_idx_close(&images);
-	moka_idx_close(&labels);
-	return status;
-}
-
-static const struct cli_option mnist_options[] = { { "output", 'o', "DB", "folder to make (it must not exist)", 0 },
-						   CLI_OPTION_BACKEND,
-						   CLI_OPTIONS_END };
-static const struct cli_command mnist_command = {
-	.name = "mnist",
-	.summary = "a database from MNIST's or Fashion-MNIST's files",
-	.usage = "IMAGES LABELS -o DB",
-	.about = "IMAGES and LABELS are idx files, packed with gzip or not. The net reads the result with\n"
-		 "data_param { source: \"DB\" backend: LMDB batch_size: 64 }.",
-	.examples = "moka data mnist train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz -o train_lmdb\n",
-	.options = mnist_options,
-	.min_words = 2,
-	.max_words = 3,
-	.run = run_mnist,
-};
-
-/* ---- cifar ----------------------------------------------------------------------------------------- */
-
-enum { CIFAR_PIXELS = 3 * 32 * 32, CIFAR_RECORD = 1 + CIFAR_PIXELS };
-
-/* CIFAR-10's binary files: a label and 3x32x32 values a record. Keys of five digits, as Caffe's tool. */
-static enum moka_status copy_cifar(struct cli_call *c, const char *path, struct moka_db_writer *w, int64_t *n,
-				   struct moka_error *err)
-{
-	struct moka_file f = { 0 };
-	enum moka_status st = moka_file_open(&f, path, err);
-
-	if (st)
-		return st;
-	if (!f.size || f.size % CIFAR_RECORD)
-		st = moka_fail(err, MOKA_ERR_DATA, "%s: %zu bytes; a CIFAR-10 file has a multiple of %d", path, f.size,
-			       CIFAR_RECORD);
-	for (size_t at = 0; !st && at < f.size; at += CIFAR_RECORD) {
-		const struct moka_datum d = { .channels = 3,
-					      .height = 32,
-					      .width = 32,
-					      .label = f.data[at],
-					      .data = f.data + at + 1,
-					      .data_bytes = CIFAR_PIXELS };
-		char key[24];
-
-		snprintf(key, sizeof(key), "%05" PRId64, (*n)++);
-		st = moka_db_writer_put_datum(w, key, &d, err);
-	}
-	(void)c;
-	moka_file_release(&f);
-	return st;
-}
-
-static int make_cifar(struct cli_call *c, const char *folder, const char *const *files, int n_files,
-		      enum moka_backend kind, const char *out)
-{
-	struct moka_db_writer *w = NULL;
-	struct moka_error err = { 0 };
-	enum moka_status st = moka_db_writer_new(&w, kind, out, &err);
-	int64_t n = 0;
-
-	for (int i = 0; !st && i < n_files; i++) {
-		const char *path = moka_arena_printf(&c->arena, "%s/%s", folder, files[i]);
-
-		st = path ? copy_cifar(c, path, w, &n, &err) : MOKA_ERR_NOMEM;
-	}
-	return finish(c, w, st, out, n, &err);
-}
-
-static int run_cifar(struct cli_call *c)
-{
-	static const char *const train[] = { "data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
-					     "data_batch_4.bin", "data_batch_5.bin" };
-	static const char *const test[] = { "test_batch.bin" };
-	const char *out = cli_data_output(c, 1), *form;
-	enum moka_backend kind;
-	int status;
-
-	if (!out || !cli_data_backend(c, &kind))
-		return CLI_USAGE;
-	/* Caffe's tool takes the kind of database as its last word. */
-	if (c->n_words > 2 && !cli_backend_of(c->words[2], &kind))
-		return cli_usage(c, "'%s' is no kind of database: lmdb or leveldb", c->words[2]);
-	form = kind == MOKA_LMDB ? "lmdb" : "leveldb";
-	status = make_cifar(c, c->words[0], train, (int)MOKA_COUNT(train), kind,
-			    moka_arena_printf(&c->arena, "%s/cifar10_train_%s", out, form));
-	if (status)
-		return status;
-	return make_cifar(c, c->words[0], test, (int)MOKA_COUNT(test), kind,
-			  moka_arena_printf(&c->arena, "%s/cifar10_test_%s", out, form));
-}
-
-static const struct cli_command cifar_command = {
-	.name = "cifar",
-	.summary = "databases from CIFAR-10's binary files",
-	.usage = "FOLDER -o FOLDER",
-	.about =
-		"Reads data_batch_1.bin to data_batch_5.bin and test_batch.bin; makes cifar10_train_lmdb and cifar10_test_lmdb.",
-	.examples = "moka data cifar cifar-10-batches-bin -o .\n",
-	.options = mnist_options,
-	.min_words = 1,
-	.max_words = 3,
-	.run = run_cifar,
-};
 
 /* ---- mean ------------------------------------------------------------------------------------------- */
 
@@ -428,12 +240,13 @@ static const struct cli_command mean_command = {
 	.run = run_mean,
 };
 
-static const struct cli_command *const subcommands[] = { &cli_data_images, &mnist_command,     &cifar_command,
-							 &mean_command,	   &cli_data_pictures, NULL };
+static const struct cli_command *const subcommands[] = {
+	&cli_data_images, &cli_data_mnist, &cli_data_cifar, &cli_data_hdf5, &mean_command, &cli_data_pictures, NULL
+};
 
 const struct cli_command cli_command_data = {
 	.name = "data",
 	.summary = "make databases and mean images, as Caffe's tools did",
-	.usage = "images|mnist|cifar|mean|pictures ...",
+	.usage = "images|mnist|cifar|hdf5|mean|pictures ...",
 	.subcommands = subcommands,
 };

@@ -6,7 +6,7 @@
 
 #include "cli/cli.h"
 
-extern const struct cli_command cli_data_images, cli_data_pictures;
+extern const struct cli_command cli_data_images, cli_data_pictures, cli_data_mnist, cli_data_cifar, cli_data_hdf5;
 
 /* Where the result goes: -o, or word number `word` as Caffe's tools had it. NULL: printed why. */
 const char *cli_data_output(const struct cli_call *c, int word);

@@ -1,6 +1,7 @@
 /* The pool: every piece once, the same pieces for any number of threads, nested calls, the cpu's own words. */
 #include "t.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,49 @@ T_TEST(nested_calls_do_not_wait_for_themselves)
 	moka_pool_free(s.pool);
 }
 
+/* A caller of its own thread: many small jobs on a pool that others use too. */
+static void *call_often(void *arg)
+{
+	struct nest *s = arg;
+
+	for (int i = 0; i < 2000; i++)
+		moka_parallel(s->pool, nothing_much, &s->sum, 1 + i % 9, 1);
+	return NULL;
+}
+
+T_TEST(several_callers_share_a_pool)
+{
+	struct nest s = { moka_pool_new(3), 0 };
+	pthread_t t[3];
+
+	for (int i = 0; i < 3; i++)
+		T_INT(pthread_create(&t[i], NULL, call_often, &s), 0);
+	for (int i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	T_INT(s.sum, 3 * 9993);
+	moka_pool_free(s.pool);
+}
+
+/* Plain memory that pieces wrote is there for the caller, and for the pieces of the next job. */
+static void add_one(void *arg, int64_t begin, int64_t end)
+{
+	for (int64_t i = begin; i < end; i++)
+		((int64_t *)arg)[i]++;
+}
+
+T_TEST(jobs_see_what_the_job_before_wrote)
+{
+	static int64_t values[256];
+	struct moka_pool *p = moka_pool_new(4);
+
+	memset(values, 0, sizeof(values));
+	for (int i = 0; i < 3000; i++) {
+		moka_parallel(p, add_one, values, 256, 7 + i % 5);
+		T_INT(values[i % 256], i + 1);
+	}
+	moka_pool_free(p);
+}
+
 T_TEST(machine_has_threads)
 {
 	struct moka_pool *p = moka_pool_new(0);
@@ -114,8 +158,12 @@ T_TEST(clock_and_memory)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(each_piece_runs_once), T_CASE(nested_calls_do_not_wait_for_themselves),
-	T_CASE(machine_has_threads),  T_CASE(isa_can_be_forced_down_not_up),
+	T_CASE(each_piece_runs_once),
+	T_CASE(nested_calls_do_not_wait_for_themselves),
+	T_CASE(several_callers_share_a_pool),
+	T_CASE(jobs_see_what_the_job_before_wrote),
+	T_CASE(machine_has_threads),
+	T_CASE(isa_can_be_forced_down_not_up),
 	T_CASE(clock_and_memory),
 };
 

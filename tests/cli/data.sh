@@ -54,6 +54,75 @@ expect "a file is no LevelDB" 1
 run data mean mnist_lmdb --backend oracle
 expect "no such kind" 2
 
+# A part of a set, and pairs for a siamese net. Labels of the twelve pictures: 0 1 2 0 1 2 ...
+run data mnist images labels -o chosen_lmdb --classes 2,0 --count 5
+expect "chosen classes" 0
+out "chosen classes" "chosen_lmdb: 5 pictures"
+run data pictures chosen_lmdb -o chosen --count 9
+file "class 0 is label 1 now" chosen/00000000-label1.png
+file "class 2 is label 0 now" chosen/00000001-label0.png
+same "the second chosen picture is number 2" chosen/00000001-label0.png pictures_lmdb/00000002-label2.png
+run data mnist images labels -o none --classes 7
+expect "a class that isn't there" 1
+err "a class that isn't there" "none of its pictures is of the chosen classes"
+run data mnist images labels -o none --classes 1,1
+expect "a class twice" 2
+run data mnist images labels -o none --classes 1,x
+expect "no class" 2
+for seed in 1 1 2; do
+	rm -rf pairs_lmdb
+	run data mnist images labels -o pairs_lmdb --pairs 300 --seed $seed
+	expect "pairs" 0
+	out "pairs" "pairs_lmdb: 300 pairs"
+	[ -f pairs_$seed ] && mv pairs_$seed pairs_again
+	cp pairs_lmdb/data.mdb pairs_$seed
+done
+same "one seed, one set of pairs" pairs_1 pairs_again
+if cmp -s pairs_1 pairs_2; then bad "another seed, another set" "they are the same"; else good; fi
+cat >pairs.prototxt <<'END'
+layer {
+  name: "pairs" type: "Data" top: "pair" top: "sim"
+  data_param { source: "pairs_lmdb" batch_size: 300 backend: LMDB }
+}
+layer { name: "slice" type: "Slice" bottom: "pair" top: "a" top: "b" slice_param { axis: 1 slice_point: 1 } }
+END
+run run pairs.prototxt --blobs a,b,sim -o pairs
+expect "pairs taken apart" 0
+# Picture i is i * 20 + column, of class i % 3: whether label and pictures agree.
+python3 - <<'END' >verdict
+import ast, struct
+def npy(path):
+    data = open(path, "rb").read()
+    n, = struct.unpack("<H", data[8:10])
+    shape = ast.literal_eval(data[10:10 + n].decode())["shape"]
+    return shape, struct.unpack("<%df" % ((len(data) - 10 - n) // 4), data[10 + n:])
+(sa, a), (sb, b), (_, sim) = npy("pairs/a.npy"), npy("pairs/b.npy"), npy("pairs/sim.npy")
+assert sa == sb == (300, 1, 6, 8), (sa, sb)
+first = [[int(v[i * 48]) // 20 for i in range(300)] for v in (a, b)]
+assert all((x % 3 == y % 3) == bool(s) for x, y, s in zip(*first, sim))
+assert len(set(zip(*first))) > 100 and 60 < sum(sim) < 140
+print("good")
+END
+if grep -q good verdict; then good; else bad "labels of pairs say whether both are of one class" "they don't"; fi
+
+# Arrays for HDF5Data.
+run data hdf5 data=pairs/a.npy sim=pairs/sim.npy -o arrays.h5 --list arrays.txt
+expect "hdf5" 0
+out "hdf5" "arrays.h5: 300 samples of 2 arrays"
+cat >arrays.prototxt <<'END'
+layer { name: "arrays" type: "HDF5Data" top: "data" top: "sim" hdf5_data_param { source: "arrays.txt" batch_size: 300 } }
+END
+run run arrays.prototxt --blobs data,sim -o arrays
+expect "hdf5 is read" 0
+same "hdf5: what went in comes out" arrays/data.npy pairs/a.npy
+run data hdf5 data=pairs/a.npy sim -o none.h5
+expect "hdf5: no array" 2
+err "hdf5: no array" "TOP=FILE.npy is wanted"
+run data hdf5 data=pairs/a.npy data=pairs/b.npy -o none.h5
+err "hdf5: twice" "'data' is given twice"
+run data hdf5 data=images -o none.h5
+expect "hdf5: no .npy" 1
+
 # Lists of pictures, stopped by one that doesn't fit, gone on with when it does.
 run data pictures mnist_lmdb -o p --count 12
 i=0
