@@ -28,6 +28,15 @@
 #define MOKA__CLONES
 #endif
 
+/* The next loop may be made vector code although its arrays may be the same memory: element i depends on elements i alone. */
+#if defined(__clang__)
+#define MOKA__EACH _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define MOKA__EACH _Pragma("GCC ivdep")
+#else
+#define MOKA__EACH
+#endif
+
 #define MOKA__INLINE static inline __attribute__((always_inline))
 
 #endif

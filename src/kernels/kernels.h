@@ -61,5 +61,16 @@ void moka_set(int64_t n, real a, real *x);			    /* x = a */
 real moka_dot(int64_t n, const real *x, const real *y);
 real moka_sum(int64_t n, const real *x);
 real moka_asum(int64_t n, const real *x); /* sum of |x| */
+/* Element by element; results may be the same memory as operands. */
+void moka_line(int64_t n, real a, const real *x, real b, real *y);			   /* y = a x + b */
+void moka_plane(int64_t n, real a, const real *x, real b, const real *y, real c, real *z); /* z = a x + b y + c */
+void moka_standardise(int64_t n, real mean, real deviation, const real *x, real *y); /* y = (x - mean) / deviation */
+void moka_relu(int64_t n, real slope, const real *x, real *y);			     /* y = x > 0 ? x : slope x */
+void moka_relu_gradient(int64_t n, real slope, const real *x, const real *dy,
+			real *dx); /* dx = x > 0 ? dy : slope dy */
+/* Sums in double from the first value on, for statistics of whole batches. */
+double moka_wide_sum(int64_t n, const real *x);
+double moka_wide_dot(int64_t n, const real *x, const real *y);
+double moka_wide_deviation(int64_t n, double mean, const real *x); /* sum of (x - mean)^2 */
 
 #endif

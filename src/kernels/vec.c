@@ -90,3 +90,82 @@ MOKA__CLONES real moka_asum(int64_t n, const real *x)
 	SUM_IN_BLOCKS(n, TERM);
 #undef TERM
 }
+
+/* ---- element by element, maybe in place --------------------------------------------------------- */
+
+MOKA__CLONES void moka_line(int64_t n, real a, const real *x, real b, real *y)
+{
+	MOKA__EACH
+	for (int64_t i = 0; i < n; i++)
+		y[i] = a * x[i] + b;
+}
+
+MOKA__CLONES void moka_plane(int64_t n, real a, const real *x, real b, const real *y, real c, real *z)
+{
+	MOKA__EACH
+	for (int64_t i = 0; i < n; i++)
+		z[i] = a * x[i] + b * y[i] + c;
+}
+
+MOKA__CLONES void moka_standardise(int64_t n, real mean, real deviation, const real *x, real *y)
+{
+	MOKA__EACH
+	for (int64_t i = 0; i < n; i++)
+		y[i] = (x[i] - mean) / deviation;
+}
+
+MOKA__CLONES void moka_relu(int64_t n, real slope, const real *x, real *y)
+{
+	MOKA__EACH
+	for (int64_t i = 0; i < n; i++) {
+		const real v = x[i], low = slope * v;
+
+		y[i] = v > 0 ? v : low;
+	}
+}
+
+MOKA__CLONES void moka_relu_gradient(int64_t n, real slope, const real *x, const real *dy, real *dx)
+{
+	MOKA__EACH
+	for (int64_t i = 0; i < n; i++) {
+		const real v = dy[i], low = slope * v;
+
+		dx[i] = x[i] > 0 ? v : low;
+	}
+}
+
+/* ---- sums in double ------------------------------------------------------------------------------- */
+
+#define WIDE_SUM(n, term)                                                                                              \
+	double part[LANES] = { 0 };                                                                                    \
+	int64_t i = 0;                                                                                                 \
+	for (; i + LANES <= (n); i += LANES)                                                                           \
+		for (int l = 0; l < LANES; l++)                                                                        \
+			part[l] += term(i + l);                                                                        \
+	for (int l = 0; i + l < (n); l++)                                                                              \
+		part[l] += term(i + l);                                                                                \
+	for (int w = LANES / 2; w > 0; w /= 2)                                                                         \
+		for (int l = 0; l < w; l++)                                                                            \
+			part[l] += part[l + w];                                                                        \
+	return part[0]
+
+MOKA__CLONES double moka_wide_sum(int64_t n, const real *x)
+{
+#define TERM(i) (double)x[i]
+	WIDE_SUM(n, TERM);
+#undef TERM
+}
+
+MOKA__CLONES double moka_wide_dot(int64_t n, const real *x, const real *y)
+{
+#define TERM(i) ((double)x[i] * (double)y[i])
+	WIDE_SUM(n, TERM);
+#undef TERM
+}
+
+MOKA__CLONES double moka_wide_deviation(int64_t n, double mean, const real *x)
+{
+#define TERM(i) (((double)x[i] - mean) * ((double)x[i] - mean))
+	WIDE_SUM(n, TERM);
+#undef TERM
+}

@@ -94,11 +94,8 @@ static void forward_piece(void *arg, int64_t begin, int64_t end)
 
 	for (int64_t r = begin; r < end; r++) {
 		const real a = j->scale ? j->scale[r % j->v->dim] : 1, b = j->bias ? j->bias[r % j->v->dim] : 0;
-		const real *x = j->x + r * inner;
-		real *y = j->out + r * inner;
 
-		for (int64_t i = 0; i < inner; i++)
-			y[i] = x[i] * a + b;
+		moka_line(inner, a, j->x + r * inner, b, j->out + r * inner);
 	}
 }
 
@@ -122,10 +119,10 @@ static void sums_piece(void *arg, int64_t begin, int64_t end)
 		for (int64_t o = 0; o < v->outer; o++) {
 			const int64_t at = (o * v->dim + d) * v->inner;
 
-			for (int64_t i = at; j->dscale && i < at + v->inner; i++)
-				product += (double)j->dy[i] * (double)j->x[i];
-			for (int64_t i = at; j->dbias && i < at + v->inner; i++)
-				sum += (double)j->dy[i];
+			if (j->dscale)
+				product += moka_wide_dot(v->inner, j->dy + at, j->x + at);
+			if (j->dbias)
+				sum += moka_wide_sum(v->inner, j->dy + at);
 		}
 		if (j->dscale)
 			j->dscale[d] = (j->add_scale ? j->dscale[d] : 0) + (real)product;
@@ -142,8 +139,7 @@ static void gradient_piece(void *arg, int64_t begin, int64_t end)
 	for (int64_t r = begin; r < end; r++) {
 		const real a = j->scale ? j->scale[r % j->v->dim] : 1;
 
-		for (int64_t i = r * inner; i < (r + 1) * inner; i++)
-			j->out[i] = j->dy[i] * a;
+		moka_line(inner, a, j->dy + r * inner, 0, j->out + r * inner);
 	}
 }
 

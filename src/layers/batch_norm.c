@@ -115,19 +115,11 @@ static void statistics_piece(void *arg, int64_t begin, int64_t end)
 	for (int64_t ch = begin; ch < end; ch++) {
 		double sum = 0, squares = 0, mean;
 
-		for (int64_t n = 0; n < v->num; n++) {
-			const real *x = j->x + (n * v->channels + ch) * v->inner;
-
-			for (int64_t i = 0; i < v->inner; i++)
-				sum += (double)x[i];
-		}
+		for (int64_t n = 0; n < v->num; n++)
+			sum += moka_wide_sum(v->inner, j->x + (n * v->channels + ch) * v->inner);
 		mean = sum / count;
-		for (int64_t n = 0; n < v->num; n++) {
-			const real *x = j->x + (n * v->channels + ch) * v->inner;
-
-			for (int64_t i = 0; i < v->inner; i++)
-				squares += ((double)x[i] - mean) * ((double)x[i] - mean);
-		}
+		for (int64_t n = 0; n < v->num; n++)
+			squares += moka_wide_deviation(v->inner, mean, j->x + (n * v->channels + ch) * v->inner);
 		j->mean[ch] = (real)mean;
 		j->deviation[ch] = (real)(squares / count);
 	}
@@ -154,13 +146,11 @@ static void normalise_piece(void *arg, int64_t begin, int64_t end)
 		const real mean = j->mean[ch], deviation = j->deviation[ch];
 		const real a = j->scale ? j->scale[ch] : 1, b = j->bias ? j->bias[ch] : 0;
 
-		for (int64_t i = r * inner; i < (r + 1) * inner; i++) {
-			const real y = (j->x[i] - mean) / deviation;
+		real *y = (j->kept ? j->kept : j->out) + r * inner;
 
-			if (j->kept)
-				j->kept[i] = y;
-			j->out[i] = y * a + b;
-		}
+		moka_standardise(inner, mean, deviation, j->x + r * inner, y);
+		if (j->kept || j->scale || j->bias)
+			moka_line(inner, a, y, b, j->out + r * inner);
 	}
 }
 
@@ -225,19 +215,26 @@ static void gradient_piece(void *arg, int64_t begin, int64_t end)
 		const real factor = (j->scale ? j->scale[ch] : 1) / j->deviation[ch];
 		double sum = 0, product = 0;
 
-		for (int64_t n = 0; n < v->num && j->kept; n++)
-			for (int64_t i = (n * v->channels + ch) * v->inner, e = i + v->inner; i < e; i++) {
-				sum += (double)j->dy[i];
-				product += (double)j->dy[i] * (double)j->kept[i];
-			}
+		for (int64_t n = 0; n < v->num && j->kept; n++) {
+			const int64_t at = (n * v->channels + ch) * v->inner;
+
+			sum += moka_wide_sum(v->inner, j->dy + at);
+			product += moka_wide_dot(v->inner, j->dy + at, j->kept + at);
+		}
 		if (j->dscale)
 			j->dscale[ch] += (real)product;
 		if (j->dbias)
 			j->dbias[ch] += (real)sum;
 		const real mean = v->global ? 0 : (real)(sum / count), slope = v->global ? 0 : (real)(product / count);
-		for (int64_t n = 0; n < v->num && j->out; n++)
-			for (int64_t i = (n * v->channels + ch) * v->inner, e = i + v->inner; i < e; i++)
-				j->out[i] = factor * (v->global ? j->dy[i] : j->dy[i] - mean - j->kept[i] * slope);
+		for (int64_t n = 0; n < v->num && j->out; n++) {
+			const int64_t at = (n * v->channels + ch) * v->inner;
+
+			if (v->global)
+				moka_line(v->inner, factor, j->dy + at, 0, j->out + at);
+			else
+				moka_plane(v->inner, factor, j->dy + at, -factor * slope, j->kept + at, -factor * mean,
+					   j->out + at);
+		}
 	}
 }
 

@@ -30,8 +30,7 @@ static void relu_range(void *arg, int64_t begin, int64_t end)
 	const struct moka__neuron *j = arg;
 	const real slope = (real)((const struct relu_param *)j->set)->negative_slope;
 
-	for (int64_t i = begin; i < end; i++)
-		j->out[i] = j->x[i] > 0 ? j->x[i] : slope * j->x[i];
+	moka_relu(end - begin, slope, j->x + begin, j->out + begin);
 }
 
 static enum moka_status relu_forward(const struct moka_layer *l, struct moka_call *c)
@@ -44,8 +43,7 @@ static void relu_gradient_range(void *arg, int64_t begin, int64_t end)
 	const struct moka__neuron *j = arg;
 	const real slope = (real)((const struct relu_param *)j->set)->negative_slope;
 
-	for (int64_t i = begin; i < end; i++)
-		j->out[i] = j->x[i] > 0 ? j->dy[i] : slope * j->dy[i];
+	moka_relu_gradient(end - begin, slope, j->x + begin, j->dy + begin, j->out + begin);
 }
 
 static enum moka_status relu_backward(const struct moka_layer *l, struct moka_call *c)
