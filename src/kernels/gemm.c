@@ -44,8 +44,7 @@ void moka_gemm_ws_free(struct moka_gemm_ws *ws)
 	free(ws);
 }
 
-/* Room for `slots` threads of `each` values, 64-byte aligned; NULL: no memory. */
-static real *ws_reserve(struct moka_gemm_ws *ws, int slots, size_t each)
+real *moka__gemm_reserve(struct moka_gemm_ws *ws, int slots, size_t each)
 {
 	size_t want = (size_t)slots * each;
 
@@ -56,6 +55,11 @@ static real *ws_reserve(struct moka_gemm_ws *ws, int slots, size_t each)
 	ws->memory = aligned_alloc(64, (want * sizeof(real) + 63) / 64 * 64);
 	ws->cap = ws->memory ? want : 0;
 	return ws->memory;
+}
+
+const struct moka__gemm_kernels *moka__gemm_ops(const struct moka_gemm_ws *ws)
+{
+	return ws->ops;
 }
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -289,7 +293,7 @@ bool moka__gemm_run(struct moka_pool *pool, struct moka_gemm_ws *ws, const struc
 	struct plan p = { .job = job, .ops = ws->ops };
 
 	plan_tiles(&p, moka_pool_threads(pool));
-	p.memory = ws_reserve(ws, p.slots, p.slot_size);
+	p.memory = moka__gemm_reserve(ws, p.slots, p.slot_size);
 	if (!p.memory)
 		return false;
 	moka_parallel(pool, run_slots, &p, p.slots, 1);

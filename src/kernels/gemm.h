@@ -32,6 +32,13 @@ typedef void moka__gemm_kernel_fn(int64_t k, const real *a, int64_t stride, cons
 				  const struct moka__gemm_end *end);
 
 /*
+ * A tile of a convolution whose rows of B are read where they lie (conv_flat.c): `taps` times `channels` steps, step (t, ch) at
+ * b + shift[t] + ch * plane. a: packed, mr values for each step. C = sum + (bias where there is one).
+ */
+typedef void moka__flat_kernel_fn(int64_t taps, const int64_t *shift, int64_t channels, int64_t plane, const real *a,
+				  const real *b, const real *bias, real *c, int64_t ldc);
+
+/*
  * One instruction set's kernels. rows and columns hold the kernel for tiles of 2^i rows (2^0 .. mr) and 1 to 3
  * vectors; NULL past what the set has.
  */
@@ -44,6 +51,7 @@ struct moka__gemm_kernels {
 	int panels; /* of B, likewise */
 	moka__gemm_kernel_fn *rows[4][MOKA__GEMM_MOST_VECTORS];
 	moka__gemm_kernel_fn *columns[4][MOKA__GEMM_MOST_VECTORS];
+	moka__flat_kernel_fn *flat[2][MOKA__GEMM_MOST_VECTORS]; /* of mr / 2 and of mr rows */
 	/* out[p * ldout + i] = in[i * ldin + p] for i < n, p < k: packing a transposed matrix */
 	void (*transpose)(int64_t n, int64_t k, const real *in, int64_t ldin, real *out, int64_t ldout);
 };
@@ -82,6 +90,9 @@ struct moka__gemm_job {
 
 /* Runs it; false: no memory for the panels, nothing done. */
 bool moka__gemm_run(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct moka__gemm_job *job);
+/* 64-byte aligned room for `slots` threads of `each` values, kept for the next call; NULL: no memory. */
+real *moka__gemm_reserve(struct moka_gemm_ws *ws, int slots, size_t each);
+const struct moka__gemm_kernels *moka__gemm_ops(const struct moka_gemm_ws *ws);
 /* The plain source: a matrix that lies in memory, maybe transposed. */
 void moka__gemm_pack_matrix(const struct moka__gemm_source *s, const struct moka__gemm_kernels *ops, int64_t p0,
 			    int64_t kc, int64_t j0, int64_t n, real *out);

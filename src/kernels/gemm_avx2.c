@@ -26,12 +26,15 @@
 TILE_DEFINE_ROW(1)
 TILE_DEFINE_ROW(2)
 TILE_DEFINE_ROW(4)
+FLAT_DEFINE_ROW(2)
+FLAT_DEFINE_ROW(4)
 
 const struct moka__gemm_kernels moka__gemm_avx2 = {
 	.name = "avx2", .mr = 4, .vector = VLEN, .vectors = 3,
 	.kc = 256, .mc = 192, .panels = 12,
 	.rows = { TILE_LIST_ROW(rows, 1), TILE_LIST_ROW(rows, 2), TILE_LIST_ROW(rows, 4) },
 	.columns = { TILE_LIST_ROW(columns, 1), TILE_LIST_ROW(columns, 2), TILE_LIST_ROW(columns, 4) },
+	.flat = { TILE_LIST_ROW(flat, 2), TILE_LIST_ROW(flat, 4) },
 	.transpose = transpose_avx,
 };
 // clang-format on

@@ -27,6 +27,8 @@ TILE_DEFINE_ROW(1)
 TILE_DEFINE_ROW(2)
 TILE_DEFINE_ROW(4)
 TILE_DEFINE_ROW(8)
+FLAT_DEFINE_ROW(4)
+FLAT_DEFINE_ROW(8)
 
 const struct moka__gemm_kernels moka__gemm_avx512 = {
 	.name = "avx512", .mr = 8, .vector = VLEN, .vectors = 3,
@@ -34,6 +36,7 @@ const struct moka__gemm_kernels moka__gemm_avx512 = {
 	.rows = { TILE_LIST_ROW(rows, 1), TILE_LIST_ROW(rows, 2), TILE_LIST_ROW(rows, 4), TILE_LIST_ROW(rows, 8) },
 	.columns = { TILE_LIST_ROW(columns, 1), TILE_LIST_ROW(columns, 2), TILE_LIST_ROW(columns, 4),
 		     TILE_LIST_ROW(columns, 8) },
+	.flat = { TILE_LIST_ROW(flat, 4), TILE_LIST_ROW(flat, 8) },
 	.transpose = transpose_avx,
 };
 // clang-format on

@@ -45,12 +45,15 @@ static void transpose(int64_t n, int64_t k, const real *in, int64_t ldin, real *
 TILE_DEFINE_ROW(1)
 TILE_DEFINE_ROW(2)
 TILE_DEFINE_ROW(4)
+FLAT_DEFINE_ROW(2)
+FLAT_DEFINE_ROW(4)
 
 const struct moka__gemm_kernels moka__gemm_portable = {
 	.name = "portable", .mr = 4, .vector = VLEN, .vectors = 3,
 	.kc = 256, .mc = 128, .panels = 16,
 	.rows = { TILE_LIST_ROW(rows, 1), TILE_LIST_ROW(rows, 2), TILE_LIST_ROW(rows, 4) },
 	.columns = { TILE_LIST_ROW(columns, 1), TILE_LIST_ROW(columns, 2), TILE_LIST_ROW(columns, 4) },
+	.flat = { TILE_LIST_ROW(flat, 2), TILE_LIST_ROW(flat, 4) },
 	.transpose = transpose,
 };
 // clang-format on

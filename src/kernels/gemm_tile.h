@@ -68,6 +68,53 @@ TILE_INLINE void tile(const int mr, const int vectors, int64_t k, const real *a,
 	tile_end(mr, vectors, sum, c, ldc, end);
 }
 
+TILE_INLINE void flat(const int mr, const int vectors, int64_t taps, const int64_t *shift, int64_t channels,
+		      int64_t plane, const real *a, const real *b, const real *bias, real *c, int64_t ldc)
+{
+	VEC sum[TILE_MR * TILE_VECTORS];
+
+	UNROLL
+	for (int i = 0; i < mr; i++) {
+		const VEC first = SPLAT(bias ? bias[i] : 0);
+		UNROLL
+		for (int v = 0; v < vectors; v++)
+			sum[i * vectors + v] = first;
+	}
+	for (int64_t t = 0; t < taps; t++) {
+		const real *at = b + shift[t];
+
+		for (int64_t ch = 0; ch < channels; ch++) {
+			VEC x[TILE_VECTORS];
+			UNROLL
+			for (int v = 0; v < vectors; v++)
+				x[v] = LOAD(at + v * VLEN);
+			UNROLL
+			for (int i = 0; i < mr; i++) {
+				const VEC y = SPLAT(a[i]);
+				UNROLL
+				for (int v = 0; v < vectors; v++)
+					sum[i * vectors + v] = FMA(y, x[v], sum[i * vectors + v]);
+			}
+			a += mr;
+			at += plane;
+		}
+	}
+	UNROLL
+	for (int i = 0; i < mr; i++) {
+		UNROLL
+		for (int v = 0; v < vectors; v++)
+			STORE(c + i * ldc + v * VLEN, sum[i * vectors + v]);
+	}
+}
+
+#define FLAT_DEFINE(mr, vectors)                                                                                       \
+	static void TILE_FN(flat, mr, vectors)(int64_t taps, const int64_t *shift, int64_t channels, int64_t plane,    \
+					       const real *a, const real *b, const real *bias, real *c, int64_t ldc)   \
+	{                                                                                                              \
+		flat(mr, vectors, taps, shift, channels, plane, a, b, bias, c, ldc);                                   \
+	}
+#define FLAT_DEFINE_ROW(mr) FLAT_DEFINE(mr, 1) FLAT_DEFINE(mr, 2) FLAT_DEFINE(mr, 3)
+
 /* The two orders of A for one size of tile. */
 #define TILE_DEFINE(mr, vectors)                                                                                       \
 	static void TILE_FN(rows, mr, vectors)(int64_t k, const real *a, int64_t stride, const real *b, real *c,       \

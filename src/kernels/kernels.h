@@ -49,6 +49,23 @@ void moka_col2im(struct moka_pool *pool, const struct moka_conv_geometry *g, con
  */
 void moka_conv_forward(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct moka_conv_geometry *g,
 		       int64_t outputs, const real *w, const real *image, const real *bias, real *y);
+/*
+ * The same for `images` at once, and the two passes back, without columns: for training, where a batch is large. Image n of x begins
+ * at x + n * x_stride, of y (or dy) at y + n * y_stride. Two axes, stride 1; which sizes it is worth for: moka_conv_batch_takes(). Where
+ * it isn't, or there is no memory for the panels, false: nothing was done. Any number of threads gives the same result.
+ */
+bool moka_conv_batch_takes(const struct moka_conv_geometry *g, int64_t outputs, int64_t images);
+bool moka_conv_batch_forward(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct moka_conv_geometry *g,
+			     int64_t outputs, int64_t images, const real *w, const real *bias, const real *x,
+			     int64_t x_stride, real *y, int64_t y_stride);
+/* dx = the gradient of x: overwrites. */
+bool moka_conv_batch_data(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct moka_conv_geometry *g,
+			  int64_t outputs, int64_t images, const real *w, const real *dy, int64_t y_stride, real *dx,
+			  int64_t x_stride);
+/* dw += the gradient of w. */
+bool moka_conv_batch_weights(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct moka_conv_geometry *g,
+			     int64_t outputs, int64_t images, const real *x, int64_t x_stride, const real *dy,
+			     int64_t y_stride, real *dw);
 /* Depthwise (group == channels, any channel multiplier m): y (channels * m, out) from image (channels, in), w (channels * m, kernel). 2-D. */
 void moka_depthwise_forward(struct moka_pool *pool, const struct moka_conv_geometry *g, int64_t multiplier,
 			    const real *w, const real *image, const real *bias, real *y);

@@ -107,27 +107,29 @@ void moka__affine_forward(struct moka_pool *pool, const struct moka__affine *v, 
 	run_rows(pool, forward_piece, &j);
 }
 
-/* One factor's sums, over every row that uses it, in a fixed order. */
+/* Factors of a piece: neighbours, whose values lie side by side; each is summed in a fixed order. */
+#define MOST_FACTORS 16
+
 static void sums_piece(void *arg, int64_t begin, int64_t end)
 {
 	const struct affine_job *j = arg;
 	const struct moka__affine *v = j->v;
+	double product[MOST_FACTORS] = { 0 }, sum[MOST_FACTORS] = { 0 };
 
-	for (int64_t d = begin; d < end; d++) {
-		double product = 0, sum = 0;
-
-		for (int64_t o = 0; o < v->outer; o++) {
+	for (int64_t o = 0; o < v->outer; o++)
+		for (int64_t d = begin; d < end; d++) {
 			const int64_t at = (o * v->dim + d) * v->inner;
 
 			if (j->dscale)
-				product += moka_wide_dot(v->inner, j->dy + at, j->x + at);
+				product[d - begin] += moka_wide_dot(v->inner, j->dy + at, j->x + at);
 			if (j->dbias)
-				sum += moka_wide_sum(v->inner, j->dy + at);
+				sum[d - begin] += moka_wide_sum(v->inner, j->dy + at);
 		}
+	for (int64_t d = begin; d < end; d++) {
 		if (j->dscale)
-			j->dscale[d] = (j->add_scale ? j->dscale[d] : 0) + (real)product;
+			j->dscale[d] = (j->add_scale ? j->dscale[d] : 0) + (real)product[d - begin];
 		if (j->dbias)
-			j->dbias[d] = (j->add_bias ? j->dbias[d] : 0) + (real)sum;
+			j->dbias[d] = (j->add_bias ? j->dbias[d] : 0) + (real)sum[d - begin];
 	}
 }
 
@@ -157,7 +159,7 @@ void moka__affine_backward(struct moka_pool *pool, const struct moka__affine *v,
 				.add_bias = add_bias };
 
 	if (dscale || dbias)
-		moka_parallel(pool, sums_piece, &j, v->dim, MOKA_MAX(16384 / MOKA_MAX(v->outer * v->inner, 1), 1));
+		moka_parallel(pool, sums_piece, &j, v->dim, MOKA_MIN(MOKA_MAX(v->dim / 4, 1), MOST_FACTORS));
 	if (dx && (scale || dx != dy))
 		run_rows(pool, gradient_piece, &j);
 }

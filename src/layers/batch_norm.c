@@ -105,30 +105,37 @@ struct batch_norm_job {
 	real *dscale, *dbias;
 };
 
-/* Mean and variance (left in `deviation`) of channels [begin, end). */
+/*
+ * Channels of a piece: neighbours, image by image, so that memory is read in order; their sums are made side by side, each in the
+ * order of images.
+ */
+#define MOST_CHANNELS 16
+
+/* Mean and variance (left in `deviation`) of channels [begin, end), at most MOST_CHANNELS. */
 static void statistics_piece(void *arg, int64_t begin, int64_t end)
 {
 	const struct batch_norm_job *j = arg;
 	const struct batch_norm *v = j->v;
 	const double count = (double)v->num * (double)v->inner;
+	double sum[MOST_CHANNELS] = { 0 }, squares[MOST_CHANNELS] = { 0 };
 
+	for (int64_t n = 0; n < v->num; n++)
+		for (int64_t ch = begin; ch < end; ch++)
+			sum[ch - begin] += moka_wide_sum(v->inner, j->x + (n * v->channels + ch) * v->inner);
+	for (int64_t n = 0; n < v->num; n++)
+		for (int64_t ch = begin; ch < end; ch++)
+			squares[ch - begin] += moka_wide_deviation(v->inner, sum[ch - begin] / count,
+								   j->x + (n * v->channels + ch) * v->inner);
 	for (int64_t ch = begin; ch < end; ch++) {
-		double sum = 0, squares = 0, mean;
-
-		for (int64_t n = 0; n < v->num; n++)
-			sum += moka_wide_sum(v->inner, j->x + (n * v->channels + ch) * v->inner);
-		mean = sum / count;
-		for (int64_t n = 0; n < v->num; n++)
-			squares += moka_wide_deviation(v->inner, mean, j->x + (n * v->channels + ch) * v->inner);
-		j->mean[ch] = (real)mean;
-		j->deviation[ch] = (real)(squares / count);
+		j->mean[ch] = (real)(sum[ch - begin] / count);
+		j->deviation[ch] = (real)(squares[ch - begin] / count);
 	}
 }
 
 /* Work on channels is cut so that a piece is worth handing over, whatever the number of threads. */
 static void run_channels(struct moka_pool *pool, void (*piece)(void *, int64_t, int64_t), struct batch_norm_job *j)
 {
-	moka_parallel(pool, piece, j, j->v->channels, MOKA_MAX(16384 / MOKA_MAX(j->v->num * j->v->inner, 1), 1));
+	moka_parallel(pool, piece, j, j->v->channels, MOKA_MIN(MOKA_MAX(j->v->channels / 4, 1), MOST_CHANNELS));
 }
 
 static void run_rows(struct moka_pool *pool, void (*piece)(void *, int64_t, int64_t), struct batch_norm_job *j)
@@ -204,30 +211,40 @@ static enum moka_status batch_norm_forward(const struct moka_layer *l, struct mo
 	return MOKA_OK;
 }
 
+/* Sums over the batch that a channel's gradient needs. */
+static void gradient_sums(const struct batch_norm_job *j, int64_t begin, int64_t end, double *sum, double *product)
+{
+	const struct batch_norm *v = j->v;
+
+	for (int64_t n = 0; n < v->num && j->kept; n++)
+		for (int64_t ch = begin; ch < end; ch++) {
+			const int64_t at = (n * v->channels + ch) * v->inner;
+
+			sum[ch - begin] += moka_wide_sum(v->inner, j->dy + at);
+			product[ch - begin] += moka_wide_dot(v->inner, j->dy + at, j->kept + at);
+		}
+	for (int64_t ch = begin; ch < end; ch++) {
+		if (j->dscale)
+			j->dscale[ch] += (real)product[ch - begin];
+		if (j->dbias)
+			j->dbias[ch] += (real)sum[ch - begin];
+	}
+}
+
 /* dx = scale * (dy - mean(dy) - y * mean(dy * y)) / deviation; of kept statistics scale * dy / deviation. */
 static void gradient_piece(void *arg, int64_t begin, int64_t end)
 {
 	const struct batch_norm_job *j = arg;
 	const struct batch_norm *v = j->v;
 	const double count = (double)v->num * (double)v->inner;
+	double sum[MOST_CHANNELS] = { 0 }, product[MOST_CHANNELS] = { 0 };
 
-	for (int64_t ch = begin; ch < end; ch++) {
-		const real factor = (j->scale ? j->scale[ch] : 1) / j->deviation[ch];
-		double sum = 0, product = 0;
-
-		for (int64_t n = 0; n < v->num && j->kept; n++) {
+	gradient_sums(j, begin, end, sum, product);
+	for (int64_t n = 0; n < v->num && j->out; n++)
+		for (int64_t ch = begin; ch < end; ch++) {
+			const real factor = (j->scale ? j->scale[ch] : 1) / j->deviation[ch];
 			const int64_t at = (n * v->channels + ch) * v->inner;
-
-			sum += moka_wide_sum(v->inner, j->dy + at);
-			product += moka_wide_dot(v->inner, j->dy + at, j->kept + at);
-		}
-		if (j->dscale)
-			j->dscale[ch] += (real)product;
-		if (j->dbias)
-			j->dbias[ch] += (real)sum;
-		const real mean = v->global ? 0 : (real)(sum / count), slope = v->global ? 0 : (real)(product / count);
-		for (int64_t n = 0; n < v->num && j->out; n++) {
-			const int64_t at = (n * v->channels + ch) * v->inner;
+			const real mean = (real)(sum[ch - begin] / count), slope = (real)(product[ch - begin] / count);
 
 			if (v->global)
 				moka_line(v->inner, factor, j->dy + at, 0, j->out + at);
@@ -235,7 +252,6 @@ static void gradient_piece(void *arg, int64_t begin, int64_t end)
 				moka_plane(v->inner, factor, j->dy + at, -factor * slope, j->kept + at, -factor * mean,
 					   j->out + at);
 		}
-	}
 }
 
 static enum moka_status batch_norm_backward(const struct moka_layer *l, struct moka_call *c)

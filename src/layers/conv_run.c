@@ -5,6 +5,7 @@
  *     weight gradient   dW += dy im2col(x)^T           columns in scratch
  *     input gradient    dx = col2im(W^T dy)            columns in scratch
  *
+ * Batches of small convolutions with stride 1 go without columns, all images at once (moka_conv_batch_...).
  * A Deconvolution is the same three with x and dy changing places. A 1x1 kernel of stride 1 needs no columns.
  */
 #include "conv.h"
@@ -76,6 +77,71 @@ static void correlate(struct moka_call *c, const struct moka__conv *v, int64_t n
 	}
 }
 
+/* ---- whole batches ------------------------------------------------------------------------------ */
+
+/* y = W * x + bias of all images; false: it is not worth it here. */
+static bool convolve_batch(struct moka_call *c, const struct moka__conv *v, const real *w, const real *image,
+			   const real *bias, real *out)
+{
+	for (int64_t g = 0; g < v->group; g++)
+		if (v->depthwise ||
+		    !moka_conv_batch_forward(c->pool, c->gemm, &v->g, v->outputs, v->images,
+					     w + g * v->outputs * v->kernel_dim, bias ? bias + g * v->outputs : NULL,
+					     image + image_at(v, 0, g), v->group * v->image_size, out + out_at(v, 0, g),
+					     v->group * v->outputs * v->out_size))
+			return false;
+	return true;
+}
+
+static bool spread_batch(struct moka_call *c, const struct moka__conv *v, const real *w, const real *out, real *image)
+{
+	for (int64_t g = 0; g < v->group; g++)
+		if (!moka_conv_batch_data(c->pool, c->gemm, &v->g, v->outputs, v->images,
+					  w + g * v->outputs * v->kernel_dim, out + out_at(v, 0, g),
+					  v->group * v->outputs * v->out_size, image + image_at(v, 0, g),
+					  v->group * v->image_size))
+			return false;
+	return true;
+}
+
+static bool correlate_batch(struct moka_call *c, const struct moka__conv *v, const real *image, const real *out,
+			    real *dw)
+{
+	for (int64_t g = 0; g < v->group; g++)
+		if (!moka_conv_batch_weights(c->pool, c->gemm, &v->g, v->outputs, v->images, image + image_at(v, 0, g),
+					     v->group * v->image_size, out + out_at(v, 0, g),
+					     v->group * v->outputs * v->out_size, dw + g * v->outputs * v->kernel_dim))
+			return false;
+	return true;
+}
+
+/* Each of the three, over all images of a bottom. */
+static void convolve_all(struct moka_call *c, const struct moka__conv *v, const real *w, const real *image,
+			 const real *bias, real *out)
+{
+	if (convolve_batch(c, v, w, image, bias, out))
+		return;
+	for (int64_t n = 0; n < v->images; n++)
+		convolve(c, v, n, w, image, bias, out);
+}
+
+static void spread_all(struct moka_call *c, const struct moka__conv *v, const real *w, const real *out, real *image)
+{
+	if (spread_batch(c, v, w, out, image))
+		return;
+	for (int64_t n = 0; n < v->images; n++)
+		spread(c, v, n, w, out, image);
+}
+
+/* Nothing has been added where the batch was refused: its sizes are the same for every group. */
+static void correlate_all(struct moka_call *c, const struct moka__conv *v, const real *image, const real *out, real *dw)
+{
+	if (correlate_batch(c, v, image, out, dw))
+		return;
+	for (int64_t n = 0; n < v->images; n++)
+		correlate(c, v, n, image, out, dw);
+}
+
 /* ---- bias ----------------------------------------------------------------------------------- */
 
 struct bias_job {
@@ -134,9 +200,8 @@ enum moka_status moka__conv_forward(const struct moka_layer *l, struct moka_call
 	const struct moka__conv *v = l->priv;
 
 	for (int b = 0; b < l->n_bottom; b++)
-		for (int64_t n = 0; n < v->images; n++)
-			convolve(c, v, n, c->param[0].data, c->bottom[b].data, has_bias(l) ? c->param[1].data : NULL,
-				 c->top[b].data);
+		convolve_all(c, v, c->param[0].data, c->bottom[b].data, has_bias(l) ? c->param[1].data : NULL,
+			     c->top[b].data);
 	return MOKA_OK;
 }
 
@@ -162,12 +227,10 @@ enum moka_status moka__conv_backward(const struct moka_layer *l, struct moka_cal
 			moka__depthwise_backward(c->pool, v, w, x, dy, dw, dx);
 			continue;
 		}
-		for (int64_t n = 0; n < v->images; n++) {
-			if (dw)
-				correlate(c, v, n, x, dy, dw);
-			if (dx)
-				spread(c, v, n, w, dy, dx);
-		}
+		if (dw)
+			correlate_all(c, v, x, dy, dw);
+		if (dx)
+			spread_all(c, v, w, dy, dx);
 	}
 	return MOKA_OK;
 }
@@ -177,8 +240,7 @@ enum moka_status moka__deconv_forward(const struct moka_layer *l, struct moka_ca
 	const struct moka__conv *v = l->priv;
 
 	for (int b = 0; b < l->n_bottom; b++) {
-		for (int64_t n = 0; n < v->images; n++)
-			spread(c, v, n, c->param[0].data, c->bottom[b].data, c->top[b].data);
+		spread_all(c, v, c->param[0].data, c->bottom[b].data, c->top[b].data);
 		if (has_bias(l))
 			add_bias(c->pool, v->images, v->group * v->g.channels,
 				 v->image_size / MOKA_MAX(v->g.channels, 1), c->param[1].data, c->top[b].data);
@@ -203,12 +265,10 @@ enum moka_status moka__deconv_backward(const struct moka_layer *l, struct moka_c
 		if (has_bias(l) && c->param[1].diff)
 			moka__bias_gradient(c->pool, v->images, v->group * v->g.channels,
 					    v->image_size / MOKA_MAX(v->g.channels, 1), dy, c->param[1].diff);
-		for (int64_t n = 0; n < v->images; n++) {
-			if (dw)
-				correlate(c, v, n, dy, x, dw);
-			if (dx)
-				convolve(c, v, n, c->param[0].data, dy, NULL, dx);
-		}
+		if (dw)
+			correlate_all(c, v, dy, x, dw);
+		if (dx)
+			convolve_all(c, v, c->param[0].data, dy, NULL, dx);
 	}
 	return MOKA_OK;
 }

@@ -128,12 +128,12 @@ static void check_forward(const struct row *r, const struct moka_conv_geometry *
 	free(image), free(w), free(bias), free(want), free(got), free(first);
 }
 
-T_TEST(forward_on_each_isa)
+/* A workspace for each instruction set; what the machine lacks is its best one again. */
+static void make_spaces(struct moka_gemm_ws *spaces[3])
 {
 	static const char *const isas[] = { "ref", "avx2", "avx512" };
 	const char *was = getenv("MOKA_ISA");
 	char *kept = was ? strdup(was) : NULL;
-	struct moka_gemm_ws *spaces[3];
 
 	for (size_t k = 0; k < MOKA_COUNT(isas); k++) {
 		setenv("MOKA_ISA", isas[k], 1);
@@ -144,6 +144,13 @@ T_TEST(forward_on_each_isa)
 	else
 		unsetenv("MOKA_ISA");
 	free(kept);
+}
+
+T_TEST(forward_on_each_isa)
+{
+	struct moka_gemm_ws *spaces[3];
+
+	make_spaces(spaces);
 	for (size_t i = 0; i < MOKA_COUNT(rows); i++) {
 		struct moka_conv_geometry g = geometry(&rows[i]);
 		/* with a bias and without, but for the large ones */
@@ -151,7 +158,149 @@ T_TEST(forward_on_each_isa)
 		if (g.channels < 10)
 			check_forward(&rows[i], &g, spaces, !(i % 2));
 	}
-	for (size_t k = 0; k < MOKA_COUNT(isas); k++)
+	for (size_t k = 0; k < MOKA_COUNT(spaces); k++)
+		moka_gemm_ws_free(spaces[k]);
+}
+
+/* ---- whole batches ------------------------------------------------------------------------------- */
+
+static const struct batch_row {
+	int64_t images, channels, outputs, in[2], kernel[2], pad[2], dilation[2];
+} batch_rows[] = {
+	{ 4, 1, 1, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 } },
+	{ 5, 3, 5, { 7, 9 }, { 3, 3 }, { 1, 1 }, { 1, 1 } },
+	{ 4, 1, 20, { 28, 28 }, { 5, 5 }, { 0, 0 }, { 1, 1 } },
+	{ 7, 16, 16, { 14, 14 }, { 3, 3 }, { 1, 1 }, { 1, 1 } },
+	{ 4, 13, 27, { 13, 17 }, { 3, 1 }, { 1, 0 }, { 1, 1 } },
+	{ 6,
+	  37,
+	  50,
+	  { 8, 8 },
+	  { 3, 3 },
+	  { 1, 1 },
+	  { 1, 1 } }, /* several blocks of channels, more than a panel of outputs */
+	{ 4, 2, 9, { 11, 300 }, { 3, 5 }, { 1, 2 }, { 1, 1 } }, /* a row is more than a band */
+	{ 9, 4, 6, { 20, 21 }, { 3, 3 }, { 2, 2 }, { 2, 2 } },
+	{ 4, 64, 33, { 6, 7 }, { 1, 1 }, { 0, 0 }, { 1, 1 } },
+	{ 4,
+	  3,
+	  4,
+	  { 9, 9 },
+	  { 2, 2 },
+	  { 2, 2 },
+	  { 1, 1 } }, /* padding wider than the kernel: no way back by convolution */
+};
+
+struct batch {
+	struct moka_conv_geometry g;
+	int64_t images, outputs, nx, ny, nw; /* values of an image, an output, the weights */
+	int64_t x_stride, y_stride;	     /* as of a part of the channels of larger blobs */
+	real *x, *w, *bias, *dy, *dw0;
+};
+
+static void make_batch(struct batch *b, const struct batch_row *r)
+{
+	const struct row one = { 2,
+				 r->channels,
+				 r->outputs,
+				 { r->in[0], r->in[1] },
+				 { r->kernel[0], r->kernel[1] },
+				 { 1, 1 },
+				 { r->pad[0], r->pad[1] },
+				 { r->dilation[0], r->dilation[1] } };
+
+	b->g = geometry(&one);
+	b->images = r->images;
+	b->outputs = r->outputs;
+	b->nx = r->channels * count(b->g.in, 2), b->ny = r->outputs * count(b->g.out, 2);
+	b->nw = r->outputs * r->channels * count(b->g.kernel, 2);
+	b->x_stride = b->nx + 3, b->y_stride = b->ny + 5;
+	b->x = numbers(b->images * b->x_stride, 1);
+	b->w = numbers(b->nw, 2);
+	b->bias = numbers(b->outputs, 3);
+	b->dy = numbers(b->images * b->y_stride, 4);
+	b->dw0 = numbers(b->nw, 5);
+}
+
+static void batch_forward(const struct batch *b, struct moka_gemm_ws **spaces)
+{
+	const int64_t n = b->images * b->y_stride;
+	real *want = nothing(n), *got = nothing(n), *first = nothing(n);
+
+	for (int64_t i = 0; i < b->images; i++)
+		moka__conv_forward_ref(&b->g, b->outputs, b->w, b->x + i * b->x_stride, b->bias,
+				       want + i * b->y_stride);
+	for (int i = 0; i < 6; i++) {
+		T_TRUE(moka_conv_batch_forward(pools[i % 2], spaces[i / 2], &b->g, b->outputs, b->images, b->w, b->bias,
+					       b->x, b->x_stride, got, b->y_stride));
+		for (int64_t k = 0; k < b->images; k++)
+			T_NEAR(got + k * b->y_stride, want + k * b->y_stride, b->ny, 1e-5, 5e-5);
+		if (i % 2 == 0)
+			memcpy(first, got, (size_t)n * sizeof(real));
+		for (int64_t k = 0; k < b->images; k++)
+			T_TRUE(!memcmp(first + k * b->y_stride, got + k * b->y_stride, (size_t)b->ny * sizeof(real)));
+		T_TRUE(isnan(got[n - 1])); /* behind the last image nothing is written */
+	}
+	free(want), free(got), free(first);
+}
+
+/* Both ways back, image by image through columns: dx = col2im(W^T dy), dw += dy columns^T. */
+static void batch_backward_ref(const struct batch *b, real *dx, real *dw)
+{
+	const int64_t k = b->nw / b->outputs, area = count(b->g.out, 2);
+	real *col = nothing(k * area);
+
+	for (int64_t i = 0; i < b->images; i++) {
+		const real *dy = b->dy + i * b->y_stride;
+
+		moka_gemm_ref(true, false, k, area, b->outputs, 1, b->w, k, dy, area, 0, col, area);
+		moka__col2im_ref(&b->g, col, dx + i * b->x_stride);
+		moka__im2col_ref(&b->g, b->x + i * b->x_stride, col);
+		moka_gemm_ref(false, true, b->outputs, k, area, 1, dy, area, col, area, 1, dw, k);
+	}
+	free(col);
+}
+
+static void batch_backward(const struct batch *b, struct moka_gemm_ws **spaces, bool turns)
+{
+	const int64_t n = b->images * b->x_stride;
+	real *dx = nothing(n), *dw = nothing(b->nw), *got_x = nothing(n), *got_w = nothing(b->nw),
+	     *first = nothing(b->nw);
+
+	memcpy(dw, b->dw0, (size_t)b->nw * sizeof(real));
+	batch_backward_ref(b, dx, dw);
+	for (int i = 0; i < 6; i++) {
+		T_TRUE(moka_conv_batch_data(pools[i % 2], spaces[i / 2], &b->g, b->outputs, b->images, b->w, b->dy,
+					    b->y_stride, got_x, b->x_stride) == turns);
+		for (int64_t k = 0; turns && k < b->images; k++)
+			T_NEAR(got_x + k * b->x_stride, dx + k * b->x_stride, b->nx, 1e-5, 5e-5);
+		memcpy(got_w, b->dw0, (size_t)b->nw * sizeof(real));
+		T_TRUE(moka_conv_batch_weights(pools[i % 2], spaces[i / 2], &b->g, b->outputs, b->images, b->x,
+					       b->x_stride, b->dy, b->y_stride, got_w));
+		T_NEAR(got_w, dw, b->nw, 1e-5, 3e-4);
+		if (i % 2 == 0)
+			memcpy(first, got_w, (size_t)b->nw * sizeof(real));
+		T_TRUE(!memcmp(first, got_w, (size_t)b->nw * sizeof(real)));
+	}
+	free(dx), free(dw), free(got_x), free(got_w), free(first);
+}
+
+T_TEST(batches_without_columns)
+{
+	struct moka_gemm_ws *spaces[3];
+
+	make_spaces(spaces);
+	for (size_t i = 0; i < MOKA_COUNT(batch_rows); i++) {
+		struct batch b;
+		const bool turns = batch_rows[i].pad[0] <= batch_rows[i].dilation[0] * (batch_rows[i].kernel[0] - 1);
+
+		make_batch(&b, &batch_rows[i]);
+		T_TRUE(moka_conv_batch_takes(&b.g, b.outputs, b.images));
+		batch_forward(&b, spaces);
+		batch_backward(&b, spaces, turns);
+		free(b.x), free(b.w), free(b.bias), free(b.dy), free(b.dw0);
+	}
+	for (size_t k = 0; k < MOKA_COUNT(spaces); k++)
 		moka_gemm_ws_free(spaces[k]);
 }
 
@@ -200,9 +349,7 @@ T_TEST(by_hand)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(columns_and_back),
-	T_CASE(forward_on_each_isa),
-	T_CASE(depthwise),
+	T_CASE(columns_and_back), T_CASE(forward_on_each_isa), T_CASE(batches_without_columns), T_CASE(depthwise),
 	T_CASE(by_hand),
 };
 

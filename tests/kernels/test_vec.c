@@ -56,6 +56,52 @@ T_TEST(element_by_element)
 	}
 }
 
+/* In place and not; NaN stays NaN. */
+T_TEST(lines_and_kinks)
+{
+	for (size_t k = 0; k < MOKA_COUNT(lengths); k++) {
+		const int64_t n = lengths[k];
+		fill();
+		moka_line(n, 2, x, (real)0.25, y);
+		EXPECT(n, 2 * x[i] + (real)0.25);
+		fill();
+		moka_line(n, 2, y, 1, y);
+		EXPECT(n, 2 * z[i] + 1);
+		fill();
+		moka_plane(n, 2, x, -3, y, (real)0.5, y);
+		EXPECT(n, 2 * x[i] - 3 * z[i] + (real)0.5);
+		fill();
+		moka_standardise(n, (real)0.1, 2, y, y);
+		EXPECT(n, (z[i] - (real)0.1) / 2);
+		fill();
+		moka_relu(n, (real)0.1, y, y);
+		EXPECT(n, z[i] > 0 ? z[i] : (real)0.1 * z[i]);
+		fill();
+		moka_relu_gradient(n, (real)0.1, x, y, y);
+		EXPECT(n, x[i] > 0 ? z[i] : (real)0.1 * z[i]);
+	}
+	x[0] = (real)NAN;
+	moka_relu(1, 0, x, y);
+	T_TRUE(isnan(y[0]));
+}
+
+T_TEST(wide_sums)
+{
+	fill();
+	for (size_t k = 0; k < MOKA_COUNT(lengths); k++) {
+		double sum = 0, dot = 0, deviation = 0;
+
+		for (int64_t i = 0; i < lengths[k]; i++) {
+			sum += (double)x[i];
+			dot += (double)x[i] * (double)z[i];
+			deviation += ((double)x[i] - 0.25) * ((double)x[i] - 0.25);
+		}
+		T_TRUE(fabs(moka_wide_sum(lengths[k], x) - sum) < 1e-10);
+		T_TRUE(fabs(moka_wide_dot(lengths[k], x, z) - dot) < 1e-10);
+		T_TRUE(fabs(moka_wide_deviation(lengths[k], 0.25, x) - deviation) < 1e-9);
+	}
+}
+
 T_TEST(sums)
 {
 	fill();
@@ -87,8 +133,7 @@ T_TEST(long_sums_keep_their_digits)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(element_by_element),
-	T_CASE(sums),
+	T_CASE(element_by_element),	     T_CASE(lines_and_kinks), T_CASE(wide_sums), T_CASE(sums),
 	T_CASE(long_sums_keep_their_digits),
 };
 
