@@ -35,7 +35,10 @@ def conv(name, bottom, outputs, kernel, stride, relu):
   name: "%s" type: "Convolution" bottom: "%s" top: "%s" param { lr_mult: 1 decay_mult: 1 }
   convolution_param { num_output: %d kernel_size: %d stride: %d%s bias_term: false weight_filler { type: "msra" } }
 }
-layer { name: "%s_bn" type: "BatchNorm" bottom: "%s" top: "%s" }
+layer {
+  name: "%s_bn" type: "BatchNorm" bottom: "%s" top: "%s"
+  batch_norm_param { moving_average_fraction: 0.95 }  # the default, 0.999, looks back over too much of so short a run
+}
 layer {
   name: "%s_scale" type: "Scale" bottom: "%s" top: "%s" param { decay_mult: 0 } param { decay_mult: 0 }
   scale_param { bias_term: true }
