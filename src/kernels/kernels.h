@@ -70,6 +70,21 @@ bool moka_conv_batch_weights(struct moka_pool *pool, struct moka_gemm_ws *ws, co
 void moka_depthwise_forward(struct moka_pool *pool, const struct moka_conv_geometry *g, int64_t multiplier,
 			    const real *w, const real *image, const real *bias, real *y);
 
+/*
+ * Pooling of one plane (h, w) to (oh, ow): windows of kh x kw, sh and sw apart, beginning ph above and pw left of the plane, cut
+ * to it. A window with nothing of the plane gives the lowest number (maximum), or 0.
+ */
+struct moka_pool_plane {
+	int64_t h, w, oh, ow;
+	int64_t kh, kw, sh, sw, ph, pw;
+};
+/* where (may be NULL): the place of each maximum in the plane, the first of equal ones; -1 where there is none. */
+void moka_pool_plane_max(const struct moka_pool_plane *g, const real *x, real *y, int32_t *where);
+/* Divides by the window's size with its padding, cut off where the padded plane ends. */
+void moka_pool_plane_average(const struct moka_pool_plane *g, const real *x, real *y);
+/* dx += the gradient; row: room for ow values. */
+void moka_pool_plane_average_gradient(const struct moka_pool_plane *g, const real *dy, real *dx, real *row);
+
 /* Flat vectors. x and y may be the same memory where it makes sense. */
 void moka_axpy(int64_t n, real a, const real *x, real *y);	    /* y += a x */
 void moka_axpby(int64_t n, real a, const real *x, real b, real *y); /* y = a x + b y */

@@ -61,57 +61,41 @@ int64_t moka__pool_size(int64_t in, int64_t kernel, int64_t stride, int64_t pad,
 	return n;
 }
 
-static void max_plane(const struct moka__pool *g, const real *x, real *y, int32_t *mask, real *top_mask)
+static struct moka_pool_plane plane_of(const struct moka__pool *g)
 {
-	for (int64_t oh = 0; oh < g->oh; oh++)
-		for (int64_t ow = 0; ow < g->ow; ow++) {
-			const struct window v = window_at(g, oh, ow);
-			const int64_t o = oh * g->ow + ow;
-			real best = LOWEST;
-			int64_t at = -1;
-
-			for (int64_t h = v.h0; h < v.h1; h++)
-				for (int64_t w = v.w0; w < v.w1; w++)
-					if (x[h * g->w + w] > best) {
-						best = x[h * g->w + w];
-						at = h * g->w + w;
-					}
-			y[o] = best;
-			if (mask)
-				mask[o] = (int32_t)at;
-			if (top_mask)
-				top_mask[o] = (real)at;
-		}
+	return (struct moka_pool_plane){ g->h, g->w, g->oh, g->ow, g->kh, g->kw, g->sh, g->sw, g->ph, g->pw };
 }
 
-/* Nobody asks where: rows of running maxima, which the compiler turns into vectors. */
-static void max_plane_values(const struct moka__pool *g, const real *x, real *y)
+/* Places as numbers, of an output whose places nobody keeps. */
+static void max_plane_places(const struct moka__pool *g, const real *x, const real *y, real *top_mask)
 {
-	for (int64_t oh = 0; oh < g->oh; oh++)
-		for (int64_t ow = 0; ow < g->ow; ow++) {
-			const struct window v = window_at(g, oh, ow);
-			real best = LOWEST;
+	for (int64_t o = 0; o < g->oh * g->ow; o++) {
+		const struct window v = window_at(g, o / g->ow, o % g->ow);
+		int64_t at = -1;
 
-			for (int64_t h = v.h0; h < v.h1; h++)
-				for (int64_t w = v.w0; w < v.w1; w++)
-					best = x[h * g->w + w] > best ? x[h * g->w + w] : best;
-			y[oh * g->ow + ow] = best;
-		}
+		for (int64_t h = v.h0; h < v.h1 && at < 0; h++)
+			for (int64_t w = v.w0; w < v.w1 && at < 0; w++)
+				if (x[h * g->w + w] == y[o] && y[o] > LOWEST)
+					at = h * g->w + w;
+		top_mask[o] = (real)at;
+	}
 }
 
 static void max_piece(void *arg, int64_t begin, int64_t end)
 {
 	const struct pool_job *j = arg;
 	const struct moka__pool *g = j->g;
+	const struct moka_pool_plane plane = plane_of(g);
 
 	for (int64_t p = begin; p < end; p++) {
 		const int64_t o = out_at(g, p);
+		const real *x = j->x + p * g->h * g->w;
 
-		if (j->mask || j->top_mask)
-			max_plane(g, j->x + p * g->h * g->w, j->out + o, j->mask ? j->mask + o : NULL,
-				  j->top_mask ? j->top_mask + o : NULL);
-		else
-			max_plane_values(g, j->x + p * g->h * g->w, j->out + o);
+		moka_pool_plane_max(&plane, x, j->out + o, j->mask ? j->mask + o : NULL);
+		if (j->top_mask && !j->mask)
+			max_plane_places(g, x, j->out + o, j->top_mask + o);
+		for (int64_t i = o; j->top_mask && j->mask && i < o + g->oh * g->ow; i++)
+			j->top_mask[i] = (real)j->mask[i];
 	}
 }
 
@@ -127,22 +111,10 @@ static void ave_piece(void *arg, int64_t begin, int64_t end)
 {
 	const struct pool_job *j = arg;
 	const struct moka__pool *g = j->g;
+	const struct moka_pool_plane plane = plane_of(g);
 
-	for (int64_t p = begin; p < end; p++) {
-		const real *x = j->x + p * g->h * g->w;
-		real *y = j->out + out_at(g, p);
-
-		for (int64_t oh = 0; oh < g->oh; oh++)
-			for (int64_t ow = 0; ow < g->ow; ow++) {
-				const struct window v = window_at(g, oh, ow);
-				real sum = 0;
-
-				for (int64_t h = v.h0; h < v.h1; h++)
-					for (int64_t w = v.w0; w < v.w1; w++)
-						sum += x[h * g->w + w];
-				y[oh * g->ow + ow] = sum / (real)v.size;
-			}
-	}
+	for (int64_t p = begin; p < end; p++)
+		moka_pool_plane_average(&plane, j->x + p * g->h * g->w, j->out + out_at(g, p));
 }
 
 void moka__pool_ave(struct moka_pool *pool, const struct moka__pool *g, const real *x, real *y)
@@ -253,23 +225,33 @@ void moka__pool_mask_gradient(struct moka_pool *pool, const struct moka__pool *g
 	run(pool, mask_gradient_piece, &j);
 }
 
+/* Widest row of outputs that is divided on the stack. */
+#define MOST_ROW 4096
+
+static void ave_gradient_wide(const struct moka__pool *g, const real *dy, real *dx)
+{
+	for (int64_t o = 0; o < g->oh * g->ow; o++) {
+		const struct window v = window_at(g, o / g->ow, o % g->ow);
+		const real each = dy[o] / (real)v.size;
+
+		for (int64_t h = v.h0; h < v.h1; h++)
+			for (int64_t w = v.w0; w < v.w1; w++)
+				dx[h * g->w + w] += each;
+	}
+}
+
 static void ave_gradient_piece(void *arg, int64_t begin, int64_t end)
 {
 	const struct pool_job *j = arg;
 	const struct moka__pool *g = j->g;
+	const struct moka_pool_plane plane = plane_of(g);
+	real row[MOST_ROW];
 
 	for (int64_t p = begin; p < end; p++) {
-		const real *dy = j->dy + out_at(g, p);
-		real *dx = j->out + p * g->h * g->w;
-
-		for (int64_t o = 0; o < g->oh * g->ow; o++) {
-			const struct window v = window_at(g, o / g->ow, o % g->ow);
-			const real each = dy[o] / (real)v.size;
-
-			for (int64_t h = v.h0; h < v.h1; h++)
-				for (int64_t w = v.w0; w < v.w1; w++)
-					dx[h * g->w + w] += each;
-		}
+		if (g->ow > MOST_ROW)
+			ave_gradient_wide(g, j->dy + out_at(g, p), j->out + p * g->h * g->w);
+		else
+			moka_pool_plane_average_gradient(&plane, j->dy + out_at(g, p), j->out + p * g->h * g->w, row);
 	}
 }
 
