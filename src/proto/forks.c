@@ -219,7 +219,7 @@ static const struct row fields[] = {
 	{ "LayerParameter", "caffe-windows, CC4.0",
 	  " center_loss_param flip_param predict_box_param " },
 	{ "LayerParameter", "caffe-windows, ducha-aiki/caffe",
-	  " eltwise_affine_param local_param " },
+	  " eltwise_affine_param " },
 	{ "LayerParameter", "caffe-windows, ducha-aiki/caffe, MyCaffe",
 	  " triplet_loss_param " },
 	{ "LayerParameter", "caffe_ocr",
@@ -410,13 +410,13 @@ static const struct row layers[] = {
 	  " Arccos BATCH_NORM BatchContrastiveLoss ChannelScale ConfidencePenaltyLoss"
 	  " CorrelationLoss Cosine ELTWISE_AFFINE FCNAccuracy FocalLoss GeneralContrastiveLoss"
 	  " GeneralTripletLoss GlobalLSEMargin Gram Hotspot INSANITY InnerDistance Insanity"
-	  " LOCAL LabelSpecificAdd LargeMarginInnerProduct MarginInnerProduct MovingNormalize"
+	  " LabelSpecificAdd LargeMarginInnerProduct MarginInnerProduct MovingNormalize"
 	  " MultiLabelImageData NCALoss NORMALIZE Pairwise Proposal ROIPOOLING Resize Slope"
 	  " SoftContrastiveLoss SoftTruncation SubRegion TRIPLET_LOSS Truncation " },
 	{ NULL, "caffe-windows, CC4.0",
 	  " CenterLoss Flip PredictBox " },
 	{ NULL, "caffe-windows, ducha-aiki/caffe",
-	  " Local Transformer TripletLoss " },
+	  " Transformer TripletLoss " },
 	{ NULL, "caffe_ocr",
 	  " DenseBlock ReverseTime SoftmaxWithLossMultiLabel " },
 	{ NULL, "ducha-aiki/caffe",
