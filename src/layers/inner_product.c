@@ -31,7 +31,7 @@ static const struct moka_field inner_product_fields[] = {
 /* clang-format on */
 #undef P
 const struct moka_message moka__inner_product_message = { "InnerProductParameter", inner_product_fields,
-							   sizeof(struct inner_product_param) };
+							  sizeof(struct inner_product_param) };
 
 struct inner_product {
 	int64_t m, n, k;

@@ -36,8 +36,8 @@ static enum moka_status shape_of_dims(struct moka_layer *l, struct moka_findings
 	for (int i = 0; i < s.n; i++) {
 		s.d[i] = MOKA_LIST_AT(*dim, uint32_t, i);
 		if (s.d[i] < 1)
-			return moka_layer_bad(l, f, "bad-setting", "dim", "every dim must be at least 1, and number %d is 0",
-					      i + 1);
+			return moka_layer_bad(l, f, "bad-setting", "dim",
+					      "every dim must be at least 1, and number %d is 0", i + 1);
 	}
 	if (l->batch > 0)
 		s.d[0] = l->batch;

@@ -40,8 +40,7 @@ static enum moka_status check_form(const struct moka_layer *l, struct moka_findi
 	const struct spatial_param *p = l->param;
 	char text[MOKA_SHAPE_TEXT];
 
-	if (s->n != 4 || s->d[2] < 1 || s->d[2] > INT32_MAX / 2 || s->d[2] != s->d[3] ||
-	    s->d[2] * s->d[3] > INT32_MAX)
+	if (s->n != 4 || s->d[2] < 1 || s->d[2] > INT32_MAX / 2 || s->d[2] != s->d[3] || s->d[2] * s->d[3] > INT32_MAX)
 		return moka_layer_bad_bottom(l, f, "wrong-axes", 0,
 					     "pools blobs of 4 axes with square planes, and '%s' is %s",
 					     l->bottom[0].name, moka_shape_text(s, text, sizeof(text)));

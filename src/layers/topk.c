@@ -137,11 +137,9 @@ static void topk_piece(void *arg, int64_t begin, int64_t end)
 static enum moka_status topk_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct topk *v = l->priv;
-	struct topk_job j = { .v = v,
-			      .x = c->bottom[0].data,
-			      .out = c->top[0].data,
-			      .scratch = c->scratch,
-			      .mask = c->state };
+	struct topk_job j = {
+		.v = v, .x = c->bottom[0].data, .out = c->top[0].data, .scratch = c->scratch, .mask = c->state
+	};
 
 	if (v->size)
 		moka_parallel(c->pool, topk_piece, &j, v->rows, MOKA_MAX(4096 / v->size, 1));
