@@ -10,6 +10,7 @@
  * dilation-th value; a fork for image quality knows the least value, MIN. Those go through pool_nd.c, a plain plane through
  * pool_planes.c.
  */
+#include "pooling.h"
 #include "pool.h"
 #include "pool_nd.h"
 
@@ -56,7 +57,7 @@ static const struct moka_field pooling_fields[] = {
 };
 /* clang-format on */
 #undef P
-static const struct moka_message pooling_message = { "PoolingParameter", pooling_fields, sizeof(struct pooling_param) };
+const struct moka_message moka__pooling_message = { "PoolingParameter", pooling_fields, sizeof(struct pooling_param) };
 
 /* The geometry, for both ways of pooling. */
 struct pooling {
@@ -299,7 +300,7 @@ static struct moka_shape bottom_shape(const struct moka_layer *l)
 	return s;
 }
 
-static enum moka_status pooling_shape(struct moka_layer *l, struct moka_findings *f)
+enum moka_status moka__pooling_shape(struct moka_layer *l, struct moka_findings *f)
 {
 	const struct pooling_param *p = l->param;
 	struct moka_shape s = bottom_shape(l);
@@ -332,7 +333,7 @@ static enum moka_status pooling_shape(struct moka_layer *l, struct moka_findings
 	return choose(l, f, v, &s);
 }
 
-static enum moka_status pooling_forward(const struct moka_layer *l, struct moka_call *c)
+enum moka_status moka__pooling_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct pooling_param *p = l->param;
 	const struct pooling *v = l->priv;
@@ -357,7 +358,7 @@ static enum moka_status pooling_forward(const struct moka_layer *l, struct moka_
 	return MOKA_OK;
 }
 
-static enum moka_status pooling_backward(const struct moka_layer *l, struct moka_call *c)
+enum moka_status moka__pooling_backward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct pooling_param *p = l->param;
 	const struct pooling *v = l->priv;
@@ -385,10 +386,10 @@ static enum moka_status pooling_backward(const struct moka_layer *l, struct moka
 
 /* clang-format off */
 const struct moka_layer_type moka_layer_pooling = {
-	.schema = { "Pooling", "pooling_param", 121, 19, &pooling_message, "POOLING", 17, NULL },
+	.schema = { "Pooling", "pooling_param", 121, 19, &moka__pooling_message, "POOLING", 17, NULL },
 	.doc = "takes the largest value or the average of each window",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 2,
 	.flags = MOKA_PARTIAL,
-	.shape = pooling_shape, .forward = pooling_forward, .backward = pooling_backward,
+	.shape = moka__pooling_shape, .forward = moka__pooling_forward, .backward = moka__pooling_backward,
 };
 /* clang-format on */

@@ -185,7 +185,7 @@ static const struct row fields[] = {
 	  " backward_math backward_type cudnn_math_override debug detectnet_augmentation_param"
 	  " detectnet_groundtruth_param forward_math forward_type trt_param " },
 	{ "LayerParameter", "OpenCL Caffe",
-	  " affinity_param autotune blobs_quantizer bottom_data_type bottom_quantizer"
+	  " autotune blobs_quantizer bottom_data_type bottom_quantizer"
 	  " bottom_shared_index compute_data_type device mergecrop_param moe_param net_quantizer"
 	  " top_data_type top_quantizer top_shared_index " },
 	{ "LayerParameter", "OpenCL Caffe, caffe-windows",
@@ -378,8 +378,7 @@ static const struct row layers[] = {
 	{ NULL, "NVIDIA",
 	  " DetectNetTransformation L1Loss TRT " },
 	{ NULL, "OpenCL Caffe",
-	  " Affinity ConnectedComponent LibDNNConvolution LibDNNPooling MOE MalisLoss MergeCrop"
-	  " Quantizer " },
+	  " LibDNNConvolution LibDNNPooling MOE Quantizer " },
 	{ NULL, "OpenCL Caffe, caffe-windows",
 	  " Noise " },
 	{ NULL, "OpenPose",

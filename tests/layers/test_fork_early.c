@@ -312,12 +312,154 @@ T_TEST(pyramid_is_poolings_in_a_row)
 	lt_free(l);
 }
 
+/* ---- MALIS ------------------------------------------------------------------------------------------------------------ */
+
+#define PLACES 12
+#define TRIPLE "layer { type: 'MalisLoss' bottom: 'x' bottom: 't' bottom: 's' top: 'y' }"
+
+T_TEST(components_are_numbered_in_reading_order)
+{
+	struct layer_test *l = lt_open(ONE("ConnectedComponent", ""), MOKA_TEST, "1x2x3x4");
+
+	lt_set(l, 0, (real[]){ 1, 1, 0, 2, 0, 1, 2, 2, 2, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5 });
+	lt_forward(l);
+	T_NEAR(l->top[0].data, ((real[]){ 3, 3, 0, 4, 0, 3, 4, 4, 5, 0, 6, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6 }), 24,
+	       0, 0);
+	lt_free(l);
+}
+
+/* The weakest edge of the best path between all places, of edges +y and +x over h x w: Floyd and Warshall's way. */
+static void best_paths(const double *weight, int h, int w, double m[PLACES][PLACES])
+{
+	const int n = h * w;
+
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j < n; j++)
+			m[i][j] = -DBL_MAX;
+	for (int i = 0; i < n; i++) {
+		if (i / w + 1 < h)
+			m[i][i + w] = m[i + w][i] = weight[i];
+		if (i % w + 1 < w)
+			m[i][i + 1] = m[i + 1][i] = weight[n + i];
+	}
+	for (int k = 0; k < n; k++)
+		for (int i = 0; i < n; i++)
+			for (int j = 0; j < n; j++)
+				if (i != j)
+					m[i][j] = fmax(m[i][j], fmin(m[i][k], m[k][j]));
+}
+
+/* Mean square of the pairs of one piece (from 1), or of different ones (from 0). */
+static double pair_loss(const double *weight, const real *pieces, int h, int w, bool same)
+{
+	double m[PLACES][PLACES], sum = 0, pairs = 0;
+
+	best_paths(weight, h, w, m);
+	for (int i = 0; i < h * w; i++)
+		for (int j = 0; j < i; j++) {
+			if (pieces[i] == 0 || pieces[j] == 0 || (pieces[i] == pieces[j]) != same)
+				continue;
+			pairs++;
+			sum += pow((same ? 1 : 0) - m[i][j], 2);
+		}
+	return pairs > 0 ? sum / pairs : 0;
+}
+
+/* Both kinds' clamped affinities; returns the loss of an item. */
+static double malis_of(const real *x, const real *t, const real *pieces, int channels, double weight[2][2 * PLACES])
+{
+	for (int i = 0; i < 2 * PLACES; i++) {
+		weight[0][i] = fmax((double)x[i], (double)t[i]);
+		weight[1][i] = fmin((double)x[i], (double)t[i]);
+	}
+	return (pair_loss(weight[0], pieces, 3, 4, false) +
+		pair_loss(weight[1], pieces + (channels - 1) * PLACES, 3, 4, true)) /
+	       2;
+}
+
+/* A quarter of what the two losses' derivatives by their clamped affinity are together. */
+static void check_malis_gradient(const struct layer_test *l, double weight[2][2 * PLACES], const real *pieces,
+				 int channels, const real *dx)
+{
+	for (int i = 0; i < 2 * PLACES; i++) {
+		double slope = 0;
+
+		for (int kind = 0; kind < 2; kind++) {
+			const real *p = pieces + (kind ? channels - 1 : 0) * PLACES;
+			const double was = weight[kind][i];
+			double up, down;
+
+			weight[kind][i] = was + 1e-6;
+			up = pair_loss(weight[kind], p, 3, 4, kind);
+			weight[kind][i] = was - 1e-6;
+			down = pair_loss(weight[kind], p, 3, 4, kind);
+			weight[kind][i] = was;
+			slope += (up - down) / 2e-6;
+		}
+		if (!(fabs((double)dx[i] - slope / 4) <= 1e-4))
+			fail_msg("gradient %d: %g, want %g", i, (double)dx[i], slope / 4);
+	}
+	(void)l;
+}
+
+static void check_malis(const char *bottoms, int channels)
+{
+	struct layer_test *l = lt_open(TRIPLE, MOKA_TRAIN, bottoms);
+	double weight[2][2 * PLACES], want = 0;
+
+	/* true affinities that clamp some; no two equal, so that the tree is one */
+	for (int i = 0; i < 4 * PLACES; i++)
+		l->bottom_values[1][i] = (real)(0.3 + 0.01 * i + 0.5 * (i % 3));
+	lt_forward(l);
+	for (int n = 0; n < 2; n++)
+		want += malis_of(l->bottom_values[0] + n * 2 * PLACES, l->bottom_values[1] + n * 2 * PLACES,
+				 l->bottom_values[2] + n * channels * PLACES, channels, weight) /
+			2;
+	near_to((double)l->top[0].data[0], want, "MalisLoss");
+	l->top[0].diff[0] = 1;
+	lt_backward(l);
+	for (int n = 0; n < 2; n++) {
+		malis_of(l->bottom_values[0] + n * 2 * PLACES, l->bottom_values[1] + n * 2 * PLACES,
+			 l->bottom_values[2] + n * channels * PLACES, channels, weight);
+		check_malis_gradient(l, weight, l->bottom_values[2] + n * channels * PLACES, channels,
+				     l->bottom[0].diff + n * 2 * PLACES);
+	}
+	lt_free(l);
+}
+
+T_TEST(malis_is_its_definition)
+{
+	check_malis("2x2x3x4:u 2x2x3x4:u 2x1x3x4:i3", 1);
+	check_malis("2x2x3x4:u 2x2x3x4:u 2x2x3x4:i4", 2);
+}
+
+/* Edges given as a bottom: the same two give the same. */
+T_TEST(malis_follows_given_edges)
+{
+	struct layer_test *a = lt_open(TRIPLE, MOKA_TRAIN, "2x2x3x4:u 2x2x3x4:u 2x1x3x4:i3");
+	struct layer_test *b =
+		lt_open("layer { type: 'MalisLoss' bottom: 'x' bottom: 't' bottom: 's' bottom: 'e' top: 'y' top: 'z' }",
+			MOKA_TRAIN, "2x2x3x4:u 2x2x3x4:u 2x1x3x4:i3 1x1x2x3");
+
+	for (int i = 0; i < 3; i++)
+		lt_set(b, i, a->bottom_values[i]);
+	lt_set(b, 3, (real[]){ 0, 1, 0, 0, 0, 1 });
+	lt_forward(a);
+	lt_forward(b);
+	assert_true(a->top[0].data[0] > 0);
+	assert_true(a->top[0].data[0] == b->top[0].data[0]);
+	T_NEAR(b->top[1].data, b->bottom_values[0], 48, 0, 0);
+	lt_free(a);
+	lt_free(b);
+}
+
 static const struct CMUnitTest tests[] = {
 	T_CASE(local_is_its_definition),       T_CASE(local_of_equal_kernels_is_a_convolution),
 	T_CASE(topk_keeps_the_largest),	       T_CASE(topk_outlives_nan),
 	T_CASE(windows_of_three_axes),	       T_CASE(one_more_axis_changes_nothing),
 	T_CASE(mask_counts_through_the_block), T_CASE(lrn_map_is_its_definition),
-	T_CASE(pyramid_is_poolings_in_a_row)
+	T_CASE(pyramid_is_poolings_in_a_row),  T_CASE(components_are_numbered_in_reading_order),
+	T_CASE(malis_is_its_definition),       T_CASE(malis_follows_given_edges)
 };
 
 int main(int argc, char **argv)

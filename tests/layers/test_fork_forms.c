@@ -4,6 +4,7 @@
  */
 #include "layer_test.h"
 
+#include <math.h>
 #include <string.h>
 
 #define ONE(type, rest) "layer { type: '" type "' bottom: 'x' top: 'y' " rest " }"
@@ -81,6 +82,11 @@ static const struct form forms[] = {
 	{ ONE("SparseInnerProduct", "inner_product_param { num_output: 13 " G " }"), "13x127", 0 },
 	{ ONE("Pooling", "pooling_param { kernel_size: 2 stride: 2 }"), "3x3x13x3x27", 0 },
 	{ ONE("Pooling", "pooling_param { pool: AVE kernel_size: 3 pad: 1 stride: 2 dilation: 3 }"), "3x13x13x27", 0 },
+	{ ONE("PoolingND", "pooling_nd_param { kernel_size: 2 stride: 2 }"), "1x3x3x13x27", 0 },
+	{ ONE("Affinity", "affinity_param { offset: 1 }"), "1x2x13x27", 0 }, { ONE("Affinity", ""), "1x1x1x1", 0 },
+	{ ONE("ConnectedComponent", ""), "13x3x13x127:i3", 0 }, { ONE("ConnectedComponent", ""), "0x3x3x3", 0 },
+	{ THREE("MalisLoss", ""), "3x3x5x6x7:u 3x3x5x6x7:s 3x1x5x6x7:i4", 0 }, { THREE("MalisLoss", ""), "0x2x3x3 0x2x3x3 0x1x3x3", 0 },
+	{ THREE("MalisLoss", ""), "1x1x1 1x1x1 1x1x1", 0 },
 	{ ONE("Pooling", "pooling_param { pool: MIN kernel_size: 1 }"), "0x3x1x1", 0 },
 	{ THREE("TripletLoss", ""), "127x13 127x13 127x13", 0 }, { THREE("TripletLoss", ""), "0x3 0x3 0x3", 0 },
 };
@@ -241,6 +247,11 @@ T_TEST(bad_settings_of_early_forks)
 	LT_REFUSED(ONE("SpatialPyramidPooling", "spatial_pyramid_pooling_param { spatial_bin: 1 }"), "1x1x3x4",
 		   "square");
 	LT_REFUSED(ONE("LRNMap", "lrn_map_param { local_size: 4 }"), "1x1x3x3", "odd");
+	LT_REFUSED(ONE("Affinity", "affinity_param { offset: 2 }"), "1x2x3x3", "'x' has no channel 2");
+	LT_REFUSED(ONE("ConnectedComponent", ""), "2x3", "4 axes");
+	LT_REFUSED(THREE("MalisLoss", ""), "1x2x3x3 1x2x3x3 1x3x3x3", "1 or 2, the places");
+	LT_REFUSED(THREE("MalisLoss", ""), "1x2x3x3 1x2x3x4 1x1x3x3", "must have the shape of 'a'");
+	LT_REFUSED(THREE("MalisLoss", ""), "1x4x3x3 1x4x3x3 1x1x3x3", "want a fourth bottom");
 	LT_REFUSED("layer { type: 'SparseData' top: 'x' sparse_data_param { source: 'd' } }", "", "no batch_size");
 	LT_REFUSED("layer { type: 'MemoryData' top: 'x' top: 'y' memory_data_param { dim: 3 dim: 0 } }", "",
 		   "number 2 is 0");
@@ -258,6 +269,11 @@ T_TEST(bad_data)
 	lt_set(x, 1, (real[]){ 1, 3 });
 	assert_int_equal(lt_try_forward(x), MOKA_ERR_DATA);
 	assert_non_null(strstr(x->err.message, "label 3 in blob 'b', sample 1"));
+	lt_free(x);
+	x = lt_open(THREE("MalisLoss", ""), MOKA_TEST, "1x1x3 1x1x3 1x1x3");
+	lt_set(x, 0, (real[]){ 1, (real)NAN, 0 });
+	assert_int_equal(lt_try_forward(x), MOKA_ERR_DATA);
+	assert_non_null(strstr(x->err.message, "value 1 of 'a' is"));
 	lt_free(x);
 	x = lt_open(TWO("CenterLoss", "center_loss_param { num_output: 3 }"), MOKA_TEST, "2x2 2");
 	lt_set(x, 1, (real[]){ 1, 3 });
