@@ -312,6 +312,21 @@ T_TEST(pyramid_is_poolings_in_a_row)
 	lt_free(l);
 }
 
+T_TEST(filter_by_a_parameter)
+{
+	struct layer_test *l = lt_open(ONE("Filter", "filter_param { num_output: 2 }"), MOKA_TRAIN, "2x3x2");
+
+	memcpy(l->param[0].data, (real[]){ 1, 0, 5 }, 3 * sizeof(real));
+	lt_set(l, 0, (real[]){ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 });
+	lt_forward(l);
+	LT_SHAPE(l, 0, "2x2x2");
+	T_NEAR(l->top[0].data, ((real[]){ 1, 2, 5, 6, 7, 8, 11, 12 }), 8, 0, 0);
+	memcpy(l->top[0].diff, l->top[0].data, 8 * sizeof(real));
+	lt_backward(l);
+	T_NEAR(l->bottom[0].diff, ((real[]){ 1, 2, 0, 0, 5, 6, 7, 8, 0, 0, 11, 12 }), 12, 0, 0);
+	lt_free(l);
+}
+
 /* ---- MALIS ------------------------------------------------------------------------------------------------------------ */
 
 #define PLACES 12
@@ -459,7 +474,8 @@ static const struct CMUnitTest tests[] = {
 	T_CASE(windows_of_three_axes),	       T_CASE(one_more_axis_changes_nothing),
 	T_CASE(mask_counts_through_the_block), T_CASE(lrn_map_is_its_definition),
 	T_CASE(pyramid_is_poolings_in_a_row),  T_CASE(components_are_numbered_in_reading_order),
-	T_CASE(malis_is_its_definition),       T_CASE(malis_follows_given_edges)
+	T_CASE(malis_is_its_definition),       T_CASE(malis_follows_given_edges),
+	T_CASE(filter_by_a_parameter)
 };
 
 int main(int argc, char **argv)

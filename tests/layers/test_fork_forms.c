@@ -83,6 +83,8 @@ static const struct form forms[] = {
 	{ ONE("Pooling", "pooling_param { kernel_size: 2 stride: 2 }"), "3x3x13x3x27", 0 },
 	{ ONE("Pooling", "pooling_param { pool: AVE kernel_size: 3 pad: 1 stride: 2 dilation: 3 }"), "3x13x13x27", 0 },
 	{ ONE("PoolingND", "pooling_nd_param { kernel_size: 2 stride: 2 }"), "1x3x3x13x27", 0 },
+	{ ONE("Filter", "filter_param { num_output: 13 }"), "3x27x13x3", 0 }, { ONE("Filter", "filter_param { num_output: 1 }"), "0x3", 0 },
+	{ ONE("DataRandTransform", ""), "3x3x13x127", 0 },
 	{ ONE("Affinity", "affinity_param { offset: 1 }"), "1x2x13x27", 0 }, { ONE("Affinity", ""), "1x1x1x1", 0 },
 	{ ONE("ConnectedComponent", ""), "13x3x13x127:i3", 0 }, { ONE("ConnectedComponent", ""), "0x3x3x3", 0 },
 	{ THREE("MalisLoss", ""), "3x3x5x6x7:u 3x3x5x6x7:s 3x1x5x6x7:i4", 0 }, { THREE("MalisLoss", ""), "0x2x3x3 0x2x3x3 0x1x3x3", 0 },
@@ -248,6 +250,10 @@ T_TEST(bad_settings_of_early_forks)
 		   "square");
 	LT_REFUSED(ONE("LRNMap", "lrn_map_param { local_size: 4 }"), "1x1x3x3", "odd");
 	LT_REFUSED(ONE("Affinity", "affinity_param { offset: 2 }"), "1x2x3x3", "'x' has no channel 2");
+	LT_REFUSED(ONE("Filter", "filter_param { num_output: 4 }"), "2x3x5", "4 slices are to go through of 3");
+	LT_REFUSED(ONE("Filter", "filter_param { num_output: 0 }"), "2x3x5", "num_output must be at least 1");
+	LT_REFUSED(ONE("Filter", ""), "2x3x5", "make 0 tops");
+	LT_REFUSED(ONE("DataRandTransform", "apply_rot: true"), "2x3x5x5", "apply_rot: Moka runs this layer without");
 	LT_REFUSED(ONE("ConnectedComponent", ""), "2x3", "4 axes");
 	LT_REFUSED(THREE("MalisLoss", ""), "1x2x3x3 1x2x3x3 1x3x3x3", "1 or 2, the places");
 	LT_REFUSED(THREE("MalisLoss", ""), "1x2x3x3 1x2x3x4 1x1x3x3", "must have the shape of 'a'");

@@ -55,6 +55,7 @@ static const struct lt_gradient_row rows[] = {
 	{ "SpatialPyramidPooling, averages", ONE("SpatialPyramidPooling", "spatial_pyramid_pooling_param { pool: AVE spatial_bin: 3 spatial_bin: 2 }"), "2x2x5x5" },
 	{ "LRNMap", ONE("LRNMap", "lrn_map_param { local_size: 3 alpha: 0.7 beta: 0.6 }"), "2x2x4x5" },
 	{ "SparseInnerProduct", ONE("SparseInnerProduct", "inner_product_param { num_output: 4 " G " }"), "3x5" },
+	{ "Filter by a parameter", ONE("Filter", "filter_param { num_output: 2 }"), "2x3x4", 0, 0, 0, 0, 0 },
 	{ "Affinity", ONE("Affinity", "affinity_param { offset: 1 }"), "2x3x4x5" },
 	{ "Affinity, two", "layer { type: 'Affinity' bottom: 'a' bottom: 'b' top: 'y' top: 'z' }", "1x2x3x4 1x1x3x3" },
 	{ "Pooling, 3 axes", ONE("Pooling", "pooling_param { kernel_size: 2 stride: 1 stride: 2 stride: 2 }"), "2x2x3x4x5" },
