@@ -5,6 +5,8 @@
  *
  * Of a bottom that isn't known, the number of outputs still is: top (?, N), weight (N, ?).
  */
+#include "inner_product.h"
+
 #include "blocks.h"
 
 struct inner_product_param {
@@ -28,8 +30,8 @@ static const struct moka_field inner_product_fields[] = {
 };
 /* clang-format on */
 #undef P
-static const struct moka_message inner_product_message = { "InnerProductParameter", inner_product_fields,
-							   sizeof(struct inner_product_param) };
+const struct moka_message moka__inner_product_message = { "InnerProductParameter", inner_product_fields,
+							  sizeof(struct inner_product_param) };
 
 struct inner_product {
 	int64_t m, n, k;
@@ -46,7 +48,7 @@ static enum moka_status add_params(struct moka_layer *l, struct moka_findings *f
 	return moka_layer_filled(l, f, "bias", moka_shape_make(1, v->n), "bias_filler", p->bias_filler);
 }
 
-static enum moka_status inner_product_shape(struct moka_layer *l, struct moka_findings *f)
+enum moka_status moka__inner_product_shape(struct moka_layer *l, struct moka_findings *f)
 {
 	const struct inner_product_param *p = l->param;
 	struct moka_shape s = l->bottom[0].shape;
@@ -80,7 +82,7 @@ static enum moka_status inner_product_shape(struct moka_layer *l, struct moka_fi
 	return add_params(l, f, v);
 }
 
-static enum moka_status inner_product_forward(const struct moka_layer *l, struct moka_call *c)
+enum moka_status moka__inner_product_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct inner_product_param *p = l->param;
 	const struct inner_product *v = l->priv;
@@ -100,7 +102,7 @@ static enum moka_status inner_product_forward(const struct moka_layer *l, struct
 	return MOKA_OK;
 }
 
-static enum moka_status inner_product_backward(const struct moka_layer *l, struct moka_call *c)
+enum moka_status moka__inner_product_backward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct inner_product_param *p = l->param;
 	const struct inner_product *v = l->priv;
@@ -122,10 +124,10 @@ static enum moka_status inner_product_backward(const struct moka_layer *l, struc
 
 /* clang-format off */
 const struct moka_layer_type moka_layer_inner_product = {
-	.schema = { "InnerProduct", "inner_product_param", 117, 17, &inner_product_message, "INNER_PRODUCT", 14, NULL },
+	.schema = { "InnerProduct", "inner_product_param", 117, 17, &moka__inner_product_message, "INNER_PRODUCT", 14, NULL },
 	.doc = "a fully connected layer: a matrix times each input vector, plus a bias",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
-	.shape = inner_product_shape, .forward = inner_product_forward, .backward = inner_product_backward,
+	.shape = moka__inner_product_shape, .forward = moka__inner_product_forward, .backward = moka__inner_product_backward,
 };
 /* clang-format on */

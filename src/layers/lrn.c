@@ -7,45 +7,38 @@
  * The brackets are kept in the state for backward (where none follows they stand in the top until they are used
  * up); scratch holds one blob of intermediate values.
  */
+#include "lrn.h"
 #include "pool.h"
 
 #include <tgmath.h>
-
-enum { ACROSS_CHANNELS, WITHIN_CHANNEL };
-
-struct lrn_param {
-	uint32_t local_size;
-	float alpha, beta, k;
-	int norm_region;
-};
 
 static const struct moka_enum_value region_values[] = { { "ACROSS_CHANNELS", 0 },
 							{ "WITHIN_CHANNEL", 1 },
 							{ NULL, 0 } };
 
 /* clang-format off */
-#define P struct lrn_param
+#define P struct moka__lrn_param
 static const struct moka_field lrn_fields[] = {
 	MOKA_F_UINT32(P, local_size, 1, 5, "channels, or side of the square, that are summed over; odd"),
 	MOKA_F_FLOAT(P, alpha, 2, 1, "weight of the sum"),
 	MOKA_F_FLOAT(P, beta, 3, 0.75, "the power"),
-	MOKA_F_ENUM(P, norm_region, 4, region_values, ACROSS_CHANNELS, "sum over neighbouring channels, or places"),
+	MOKA_F_ENUM(P, norm_region, 4, region_values, MOKA__ACROSS_CHANNELS, "sum over neighbouring channels, or places"),
 	MOKA_F_FLOAT(P, k, 5, 1, "what the sum is added to, across channels"),
 	MOKA_F_ENGINE(6),
 	MOKA_F_END
 };
 /* clang-format on */
 #undef P
-static const struct moka_message lrn_message = { "LRNParameter", lrn_fields, sizeof(struct lrn_param) };
+static const struct moka_message lrn_message = { "LRNParameter", lrn_fields, sizeof(struct moka__lrn_param) };
 
 struct lrn {
 	int64_t num, channels, spatial, half; /* half: neighbours on each side */
 	struct moka__pool square;	      /* within a channel */
 };
 
-static enum moka_status lrn_shape(struct moka_layer *l, struct moka_findings *f)
+enum moka_status moka__lrn_shape(struct moka_layer *l, struct moka_findings *f)
 {
-	const struct lrn_param *p = l->param;
+	const struct moka__lrn_param *p = l->param;
 	const struct moka_shape *s = &l->bottom[0].shape;
 	struct lrn *v = moka_layer_priv(l, sizeof(*v));
 	const int64_t size = p->local_size, half = (size - 1) / 2;
@@ -86,7 +79,7 @@ static enum moka_status lrn_shape(struct moka_layer *l, struct moka_findings *f)
 
 struct lrn_job {
 	const struct lrn *v;
-	const struct lrn_param *p;
+	const struct moka__lrn_param *p;
 	const real *x, *y, *dy;
 	real *scale, *ratio, *out;
 };
@@ -169,13 +162,13 @@ static void within_piece(void *arg, int64_t begin, int64_t end)
 	}
 }
 
-static enum moka_status lrn_forward(const struct moka_layer *l, struct moka_call *c)
+enum moka_status moka__lrn_forward(const struct moka_layer *l, struct moka_call *c)
 {
-	const struct lrn_param *p = l->param;
+	const struct moka__lrn_param *p = l->param;
 	struct lrn_job j = { .v = l->priv, .p = p, .x = c->bottom[0].data, .ratio = c->scratch, .out = c->top[0].data };
 
 	j.scale = c->backward_follows ? c->state : j.out;
-	if (p->norm_region == ACROSS_CHANNELS) {
+	if (p->norm_region == MOKA__ACROSS_CHANNELS) {
 		run_planes(c->pool, across_piece, &j);
 	} else {
 		run_flat(c->pool, square_piece, &j);
@@ -223,9 +216,9 @@ static void within_gradient_piece(void *arg, int64_t begin, int64_t end)
 		j->out[i] = j->dy[i] * power(j->scale[i], beta) - factor * j->x[i] * j->out[i];
 }
 
-static enum moka_status lrn_backward(const struct moka_layer *l, struct moka_call *c)
+enum moka_status moka__lrn_backward(const struct moka_layer *l, struct moka_call *c)
 {
-	const struct lrn_param *p = l->param;
+	const struct moka__lrn_param *p = l->param;
 	struct lrn_job j = { .v = l->priv,
 			     .p = p,
 			     .x = c->bottom[0].data,
@@ -238,7 +231,7 @@ static enum moka_status lrn_backward(const struct moka_layer *l, struct moka_cal
 	if (!j.out)
 		return MOKA_OK;
 	run_flat(c->pool, ratio_piece, &j);
-	if (p->norm_region == ACROSS_CHANNELS) {
+	if (p->norm_region == MOKA__ACROSS_CHANNELS) {
 		run_planes(c->pool, across_gradient_piece, &j);
 	} else {
 		moka_set(c->bottom[0].count, 0, j.out);
@@ -254,6 +247,6 @@ const struct moka_layer_type moka_layer_lrn = {
 	.doc = "divides each value by a measure of its neighbours",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL | MOKA_READS_TOP,
-	.shape = lrn_shape, .forward = lrn_forward, .backward = lrn_backward,
+	.shape = moka__lrn_shape, .forward = moka__lrn_forward, .backward = moka__lrn_backward,
 };
 /* clang-format on */

@@ -1,11 +1,14 @@
 /*
  * MemoryData: images and labels that a program hands over. A net in which they are given (moka run -i, or the inputs of
  * moka_net_options) has plain inputs in its place; where nobody gives them, it can't run, and says so.
+ *
+ * The OpenCL fork gives the shape as `dim`, the batch first, for any number of axes; its labels then are (batch, 1, 1 ...).
  */
 #include "layer.h"
 
 struct memory_data_param {
 	uint32_t batch_size, channels, height, width;
+	struct moka_list dim; /* uint32_t */
 };
 
 /* clang-format off */
@@ -13,13 +16,40 @@ static const struct moka_field memory_data_fields[] = {
 	MOKA_F_UINT32(struct memory_data_param, batch_size, 1, 0, "samples in a batch"),
 	MOKA_F_UINT32(struct memory_data_param, channels, 2, 0, "channels of a sample"),
 	MOKA_F_UINT32(struct memory_data_param, height, 3, 0, "height of a sample"),
-	MOKA_F_UINT32(struct memory_data_param, width, 4, 0, "width of a sample"), MOKA_F_END
+	MOKA_F_UINT32(struct memory_data_param, width, 4, 0, "width of a sample"),
+	{ "dim", 5, MOKA_UINT32, MOKA_REPEATED, (uint32_t)offsetof(struct memory_data_param, dim), 0, NULL, NULL, NULL,
+	  "the whole shape, batch first, instead of the other four", "OpenCL Caffe" },
+	MOKA_F_END
 };
 /* clang-format on */
 static const struct moka_message memory_data_message = { "MemoryDataParameter", memory_data_fields,
 							 sizeof(struct memory_data_param) };
 
-static enum moka_status memory_data_shape(struct moka_layer *l, struct moka_findings *f)
+/* The shape of the samples and of their labels, where `dim` gives it. */
+static enum moka_status shape_of_dims(struct moka_layer *l, struct moka_findings *f, const struct moka_list *dim)
+{
+	struct moka_shape s = { .n = (int)MOKA_MIN(dim->n, MOKA_MAX_AXES) }, label;
+
+	if (dim->n > MOKA_MAX_AXES)
+		return moka_layer_bad(l, f, "too-many-axes", "dim", "dim is given %zu times; a blob has up to %d axes",
+				      dim->n, MOKA_MAX_AXES);
+	for (int i = 0; i < s.n; i++) {
+		s.d[i] = MOKA_LIST_AT(*dim, uint32_t, i);
+		if (s.d[i] < 1)
+			return moka_layer_bad(l, f, "bad-setting", "dim",
+					      "every dim must be at least 1, and number %d is 0", i + 1);
+	}
+	if (l->batch > 0)
+		s.d[0] = l->batch;
+	label = s;
+	for (int i = 1; i < s.n; i++)
+		label.d[i] = 1;
+	l->top[0].shape = s;
+	l->top[1].shape = label;
+	return MOKA_OK;
+}
+
+static enum moka_status shape_of_image(struct moka_layer *l, struct moka_findings *f)
 {
 	static const char *const names[] = { "batch_size", "channels", "height", "width" };
 	const struct memory_data_param *p = l->param;
@@ -32,6 +62,14 @@ static enum moka_status memory_data_shape(struct moka_layer *l, struct moka_find
 		if (d[i] < 1)
 			return moka_layer_bad(l, f, "bad-setting", names[i],
 					      "memory_data_param must say %s, and at least 1", names[i]);
+	return MOKA_OK;
+}
+
+static enum moka_status memory_data_shape(struct moka_layer *l, struct moka_findings *f)
+{
+	const struct memory_data_param *p = l->param;
+
+	MOKA_TRY(p->dim.n ? shape_of_dims(l, f, &p->dim) : shape_of_image(l, f));
 	if (!l->for_run)
 		return MOKA_OK;
 	moka_layer_bad(l, f, "data-missing", NULL, "its data are handed over by a program, and nobody does");

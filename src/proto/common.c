@@ -172,6 +172,8 @@ static const struct moka_field layer_fields[] = {
 	MANY("propagate_down", 11, MOKA_BOOL, "whether each bottom gets a gradient"),
 	SUB("transform_param", 100, &moka_transform_message, "what is done to pictures on their way in"),
 	SUB("loss_param", 101, &moka_loss_message, "which labels count, and the loss's divisor"),
+	/* its number isn't known: only a text can say it */
+	FORK("param_bottoms", 9046, MOKA_UINT32, NULL, "a branch for several GPUs", "how many of the last bottoms are its parameters"),
 	MOKA_F_END
 };
 const struct moka_message moka_layer_message = { "LayerParameter", layer_fields, 0 };

@@ -185,7 +185,7 @@ static const struct row fields[] = {
 	  " backward_math backward_type cudnn_math_override debug detectnet_augmentation_param"
 	  " detectnet_groundtruth_param forward_math forward_type trt_param " },
 	{ "LayerParameter", "OpenCL Caffe",
-	  " affinity_param autotune blobs_quantizer bottom_data_type bottom_quantizer"
+	  " autotune blobs_quantizer bottom_data_type bottom_quantizer"
 	  " bottom_shared_index compute_data_type device mergecrop_param moe_param net_quantizer"
 	  " top_data_type top_quantizer top_shared_index " },
 	{ "LayerParameter", "OpenCL Caffe, caffe-windows",
@@ -219,7 +219,7 @@ static const struct row fields[] = {
 	{ "LayerParameter", "caffe-windows, CC4.0",
 	  " center_loss_param flip_param predict_box_param " },
 	{ "LayerParameter", "caffe-windows, ducha-aiki/caffe",
-	  " eltwise_affine_param local_param " },
+	  " eltwise_affine_param " },
 	{ "LayerParameter", "caffe-windows, ducha-aiki/caffe, MyCaffe",
 	  " triplet_loss_param " },
 	{ "LayerParameter", "caffe_ocr",
@@ -378,8 +378,7 @@ static const struct row layers[] = {
 	{ NULL, "NVIDIA",
 	  " DetectNetTransformation L1Loss TRT " },
 	{ NULL, "OpenCL Caffe",
-	  " Affinity ConnectedComponent LibDNNConvolution LibDNNPooling MOE MalisLoss MergeCrop"
-	  " Quantizer " },
+	  " LibDNNConvolution LibDNNPooling MOE Quantizer " },
 	{ NULL, "OpenCL Caffe, caffe-windows",
 	  " Noise " },
 	{ NULL, "OpenPose",
@@ -410,13 +409,13 @@ static const struct row layers[] = {
 	  " Arccos BATCH_NORM BatchContrastiveLoss ChannelScale ConfidencePenaltyLoss"
 	  " CorrelationLoss Cosine ELTWISE_AFFINE FCNAccuracy FocalLoss GeneralContrastiveLoss"
 	  " GeneralTripletLoss GlobalLSEMargin Gram Hotspot INSANITY InnerDistance Insanity"
-	  " LOCAL LabelSpecificAdd LargeMarginInnerProduct MarginInnerProduct MovingNormalize"
+	  " LabelSpecificAdd LargeMarginInnerProduct MarginInnerProduct MovingNormalize"
 	  " MultiLabelImageData NCALoss NORMALIZE Pairwise Proposal ROIPOOLING Resize Slope"
 	  " SoftContrastiveLoss SoftTruncation SubRegion TRIPLET_LOSS Truncation " },
 	{ NULL, "caffe-windows, CC4.0",
 	  " CenterLoss Flip PredictBox " },
 	{ NULL, "caffe-windows, ducha-aiki/caffe",
-	  " Local Transformer TripletLoss " },
+	  " Transformer TripletLoss " },
 	{ NULL, "caffe_ocr",
 	  " DenseBlock ReverseTime SoftmaxWithLossMultiLabel " },
 	{ NULL, "ducha-aiki/caffe",

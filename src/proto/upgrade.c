@@ -412,6 +412,7 @@ enum moka_status moka_upgrade_net(struct moka_arena *a, struct moka_msg *net, co
 	MOKA_TRY(moka__upgrade_v0(&u));
 	MOKA_TRY(upgrade_v1(&u));
 	MOKA_TRY(upgrade_input(&u));
+	MOKA_TRY(moka__upgrade_bottoms(&u));
 	return fix_layers(&u);
 }
 

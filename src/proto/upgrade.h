@@ -17,5 +17,7 @@ struct moka__upgrade {
 enum moka_status moka__carry(struct moka__upgrade *u, struct moka_msg *to, const char *name, const struct moka_node *n);
 /* Turns every `layers { layer { ... } }` (V0) into `layers { ... }` (V1). */
 enum moka_status moka__upgrade_v0(struct moka__upgrade *u);
+/* Turns bottoms that are parameters (`param_bottoms`) into shared ones. */
+enum moka_status moka__upgrade_bottoms(struct moka__upgrade *u);
 
 #endif

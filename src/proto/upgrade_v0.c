@@ -20,7 +20,7 @@ static const struct {
 	{ "infogain_loss", "INFOGAIN_LOSS" }, { "innerproduct", "INNER_PRODUCT" }, { "lrn", "LRN" },
 	{ "multinomial_logistic_loss", "MULTINOMIAL_LOGISTIC_LOSS" }, { "pool", "POOLING" }, { "relu", "RELU" },
 	{ "sigmoid", "SIGMOID" }, { "softmax", "SOFTMAX" }, { "softmax_loss", "SOFTMAX_LOSS" }, { "split", "SPLIT" },
-	{ "tanh", "TANH" }, { "window_data", "WINDOW_DATA" },
+	{ "locally_connected", "LOCAL" }, { "tanh", "TANH" }, { "window_data", "WINDOW_DATA" },
 };
 
 /* field, type ("": any), message ("": the layer itself), field there */
@@ -42,6 +42,13 @@ static const struct rule {
 	{ "group", "conv", "convolution_param", "group" },
 	{ "stride", "conv", "convolution_param", "stride" }, { "stride", "pool", "pooling_param", "stride" },
 	{ "pool", "pool", "pooling_param", "pool" },
+	/* a fork's: */
+	{ "num_output", "locally_connected", "local_param", "num_output" },
+	{ "biasterm", "locally_connected", "local_param", "bias_term" },
+	{ "weight_filler", "locally_connected", "local_param", "weight_filler" },
+	{ "bias_filler", "locally_connected", "local_param", "bias_filler" },
+	{ "pad", "locally_connected", "local_param", "pad" }, { "kernelsize", "locally_connected", "local_param", "kernel_size" },
+	{ "stride", "locally_connected", "local_param", "stride" },
 	{ "dropout_ratio", "dropout", "dropout_param", "dropout_ratio" },
 	{ "local_size", "lrn", "lrn_param", "local_size" }, { "alpha", "lrn", "lrn_param", "alpha" },
 	{ "beta", "lrn", "lrn_param", "beta" }, { "k", "lrn", "lrn_param", "k" },

@@ -162,7 +162,7 @@ out layers "Convolution"
 run layers Pooling
 expect "layers Pooling" 0
 out "layers Pooling" "pooling_param {"
-out "layers Pooling" "MAX|AVE|STOCHASTIC, default MAX"
+out "layers Pooling" "MAX|AVE|STOCHASTIC|MIN, default MAX"
 run layers POOLING relu_param
 expect "layers by other names" 0
 out "layers by other names" "ReLU:"

@@ -4,6 +4,7 @@
  */
 #include "layer_test.h"
 
+#include <math.h>
 #include <string.h>
 
 #define ONE(type, rest) "layer { type: '" type "' bottom: 'x' top: 'y' " rest " }"
@@ -69,6 +70,26 @@ static const struct form forms[] = {
 	{ ONE("Pooling3D", "pooling3d_param { pool: AVE kernel_size: 1 kernel_depth: 1 }"), "0x1x1x1x1", 0 },
 	{ TWO("CenterLoss", "center_loss_param { num_output: 13 center_filler { type: 'gaussian' } }"), "127x3 127:i13", 0 },
 	{ TWO("CenterLoss", "center_loss_param { num_output: 3 }"), "0x3 0", 0 },
+	{ ONE("Local", "local_param { num_output: 13 kernel_size: 3 pad: 1 " G " }"), "3x3x13x27", 0 },
+	{ ONE("Local", "local_param { num_output: 3 kernel_size: 1 stride: 3 " G " }"), "0x3x3x3", 0 },
+	{ ONE("Local", "local_param { num_output: 1 kernel_size: 13 pad: 13 stride: 5 " G " }"), "1x1x1x1", 0 },
+	{ ONE("LocalWeightedConvolution", "local_weighted_convolution_param { num_output: 3 kernel_size: 2 " G " }"), "13x3x3x13", 0 },
+	{ ONE("TopK", "topk_param { k: 13 }"), "31x127", 0 }, { IN_PLACE("TopK", "topk_param { k: 3 }"), "127x3x13", 1 },
+	{ ONE("TopK", "topk_param { k: 3 across_channels: true }"), "13x13x3x13", 0 }, { ONE("TopK", "topk_param { k: 9 }"), "0x3", 0 },
+	{ ONE("SpatialPyramidPooling", "spatial_pyramid_pooling_param { spatial_bin: 1 spatial_bin: 3 spatial_bin: 6 }"), "3x13x13x13", 0 },
+	{ ONE("SpatialPyramidPooling", "spatial_pyramid_pooling_param { pool: AVE spatial_bin: 1 }"), "0x3x1x1", 0 },
+	{ ONE("LRNMap", "lrn_map_param { local_size: 3 }"), "3x13x13x127", 0 }, { ONE("LRNMap", ""), "0x1x3x3", 0 },
+	{ ONE("SparseInnerProduct", "inner_product_param { num_output: 13 " G " }"), "13x127", 0 },
+	{ ONE("Pooling", "pooling_param { kernel_size: 2 stride: 2 }"), "3x3x13x3x27", 0 },
+	{ ONE("Pooling", "pooling_param { pool: AVE kernel_size: 3 pad: 1 stride: 2 dilation: 3 }"), "3x13x13x27", 0 },
+	{ ONE("PoolingND", "pooling_nd_param { kernel_size: 2 stride: 2 }"), "1x3x3x13x27", 0 },
+	{ ONE("Filter", "filter_param { num_output: 13 }"), "3x27x13x3", 0 }, { ONE("Filter", "filter_param { num_output: 1 }"), "0x3", 0 },
+	{ ONE("DataRandTransform", ""), "3x3x13x127", 0 },
+	{ ONE("Affinity", "affinity_param { offset: 1 }"), "1x2x13x27", 0 }, { ONE("Affinity", ""), "1x1x1x1", 0 },
+	{ ONE("ConnectedComponent", ""), "13x3x13x127:i3", 0 }, { ONE("ConnectedComponent", ""), "0x3x3x3", 0 },
+	{ THREE("MalisLoss", ""), "3x3x5x6x7:u 3x3x5x6x7:s 3x1x5x6x7:i4", 0 }, { THREE("MalisLoss", ""), "0x2x3x3 0x2x3x3 0x1x3x3", 0 },
+	{ THREE("MalisLoss", ""), "1x1x1 1x1x1 1x1x1", 0 },
+	{ ONE("Pooling", "pooling_param { pool: MIN kernel_size: 1 }"), "0x3x1x1", 0 },
 	{ THREE("TripletLoss", ""), "127x13 127x13 127x13", 0 }, { THREE("TripletLoss", ""), "0x3 0x3 0x3", 0 },
 };
 /* clang-format on */
@@ -145,6 +166,20 @@ T_TEST(shapes)
 	shape(ONE("Convolution3D",
 		  "convolution3d_param { num_output: 64 kernel_size: 3 kernel_depth: 3 pad: 1 temporal_pad: 1 }"),
 	      "1x3x16x112x112", "1x64x16x112x112");
+	shape(ONE("Local", "local_param { num_output: 5 kernel_size: 5 }"), "100x20x12x12", "100x5x8x8");
+	shape(ONE("Local", "local_param { num_output: 5 kernel_size: 5 }"), "?", "?x5x?x?");
+	shape(ONE("SpatialPyramidPooling",
+		  "spatial_pyramid_pooling_param { spatial_bin: 1 spatial_bin: 2 spatial_bin: 3 spatial_bin: 6 }"),
+	      "2x256x13x13", "2x12800x1x1");
+	shape(ONE("Pooling",
+		  "pooling_param { kernel_size: 1 kernel_size: 2 kernel_size: 2 stride: 1 stride: 2 stride: 2 }"),
+	      "1x64x40x128x128", "1x64x40x64x64");
+	shape(ONE("Pooling", "pooling_param { kernel_size: 1 kernel_size: 2 kernel_size: 2 }"), "?", "?x?x?x?x?");
+	shape(ONE("Pooling", "pooling_param { kernel_size: 2 kernel_size: 3 }"), "1x1x5x5", "1x1x4x3");
+	shape(ONE("Pooling", "pooling_param { kernel_size: 2 dilation: 4 }"), "1x1x9x9", "1x1x5x5");
+	shape("layer { type: 'MemoryData' top: 'x' top: 'y' memory_data_param { dim: 2 dim: 3 dim: 4 dim: 5 dim: 6 } }",
+	      "", "2x3x4x5x6");
+	shape("layer { type: 'SparseData' top: 'x' top: 'y' sparse_data_param { batch_size: 64 } }", "", "64x?");
 	shape(ONE("Pooling", "pooling_param { kernel_size: 3 stride: 2 ceil_mode: false }"), "1x1x6x6", "1x1x2x2");
 	shape(ONE("Pooling", "pooling_param { kernel_size: 3 stride: 2 ceil_mode: true }"), "1x1x6x6", "1x1x3x3");
 	shape(ONE("Pooling3D", "pooling3d_param { kernel_size: 2 kernel_depth: 1 stride: 2 temporal_stride: 1 }"),
@@ -198,6 +233,36 @@ T_TEST(bad_settings)
 	LT_REFUSED("layer { type: 'BN' bottom: 'x' top: 'y' top: 'm' }", "2x3", "SegNet");
 }
 
+T_TEST(bad_settings_of_early_forks)
+{
+	LT_REFUSED(ONE("Local", "local_param { num_output: 3 kernel_size: 9 }"), "1x1x4x4",
+		   "the kernel is 9 along axis 2, and 'x' has only 4");
+	LT_REFUSED(ONE("Local", "local_param { kernel_size: 9 }"), "1x1x4x4", "num_output must be given");
+	LT_REFUSED(ONE("Local", "local_param { num_output: 3 kernel_size: 3 stride: 0 }"), "1x1x4x4", "stride");
+	LT_REFUSED(ONE("Local", "local_param { num_output: 3 kernel_size: 3 }"), "1x1x4", "blobs of 4 axes");
+	LT_REFUSED(ONE("TopK", ""), "2x3", "must be at least 1, and is 0");
+	LT_REFUSED(ONE("TopK", "topk_param { k: 4 }"), "2x3", "4 values are to stay of 3");
+	LT_REFUSED(ONE("TopK", "topk_param { k: 2 a: 2 }"), "2x3", "4 values are to stay of 3");
+	LT_REFUSED(ONE("SpatialPyramidPooling", ""), "1x1x3x3", "spatial_bin must be given");
+	LT_REFUSED(ONE("SpatialPyramidPooling", "spatial_pyramid_pooling_param { spatial_bin: 1 spatial_bin: 4 }"),
+		   "1x1x3x3", "4 windows can't cut a side of 3");
+	LT_REFUSED(ONE("SpatialPyramidPooling", "spatial_pyramid_pooling_param { spatial_bin: 1 }"), "1x1x3x4",
+		   "square");
+	LT_REFUSED(ONE("LRNMap", "lrn_map_param { local_size: 4 }"), "1x1x3x3", "odd");
+	LT_REFUSED(ONE("Affinity", "affinity_param { offset: 2 }"), "1x2x3x3", "'x' has no channel 2");
+	LT_REFUSED(ONE("Filter", "filter_param { num_output: 4 }"), "2x3x5", "4 slices are to go through of 3");
+	LT_REFUSED(ONE("Filter", "filter_param { num_output: 0 }"), "2x3x5", "num_output must be at least 1");
+	LT_REFUSED(ONE("Filter", ""), "2x3x5", "make 0 tops");
+	LT_REFUSED(ONE("DataRandTransform", "apply_rot: true"), "2x3x5x5", "apply_rot: Moka runs this layer without");
+	LT_REFUSED(ONE("ConnectedComponent", ""), "2x3", "4 axes");
+	LT_REFUSED(THREE("MalisLoss", ""), "1x2x3x3 1x2x3x3 1x3x3x3", "1 or 2, the places");
+	LT_REFUSED(THREE("MalisLoss", ""), "1x2x3x3 1x2x3x4 1x1x3x3", "must have the shape of 'a'");
+	LT_REFUSED(THREE("MalisLoss", ""), "1x4x3x3 1x4x3x3 1x1x3x3", "want a fourth bottom");
+	LT_REFUSED("layer { type: 'SparseData' top: 'x' sparse_data_param { source: 'd' } }", "", "no batch_size");
+	LT_REFUSED("layer { type: 'MemoryData' top: 'x' top: 'y' memory_data_param { dim: 3 dim: 0 } }", "",
+		   "number 2 is 0");
+}
+
 T_TEST(bad_data)
 {
 	struct layer_test *x = lt_open(TWO("Upsample", "upsample_param { scale: 2 }"), MOKA_TEST, "1x1x1x1 1x1x1x1");
@@ -211,13 +276,19 @@ T_TEST(bad_data)
 	assert_int_equal(lt_try_forward(x), MOKA_ERR_DATA);
 	assert_non_null(strstr(x->err.message, "label 3 in blob 'b', sample 1"));
 	lt_free(x);
+	x = lt_open(THREE("MalisLoss", ""), MOKA_TEST, "1x1x3 1x1x3 1x1x3");
+	lt_set(x, 0, (real[]){ 1, (real)NAN, 0 });
+	assert_int_equal(lt_try_forward(x), MOKA_ERR_DATA);
+	assert_non_null(strstr(x->err.message, "value 1 of 'a' is"));
+	lt_free(x);
 	x = lt_open(TWO("CenterLoss", "center_loss_param { num_output: 3 }"), MOKA_TEST, "2x2 2");
 	lt_set(x, 1, (real[]){ 1, 3 });
 	assert_int_equal(lt_try_forward(x), MOKA_ERR_DATA);
 	lt_free(x);
 }
 
-static const struct CMUnitTest tests[] = { T_CASE(every_form), T_CASE(shapes), T_CASE(bad_settings), T_CASE(bad_data) };
+static const struct CMUnitTest tests[] = { T_CASE(every_form), T_CASE(shapes), T_CASE(bad_settings),
+					   T_CASE(bad_settings_of_early_forks), T_CASE(bad_data) };
 
 int main(int argc, char **argv)
 {

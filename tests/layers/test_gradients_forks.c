@@ -22,6 +22,8 @@
 #define INFERENCE "bn_param { scale_filler " FILL " shift_filler " FILL " bn_mode: INFERENCE }"
 #define SLOPE "bn_param { slope_filler " FILL " bias_filler " FILL " }"
 #define FROZEN "bn_param { slope_filler " FILL " bias_filler " FILL " frozen: true }"
+#define G "weight_filler { type: 'gaussian' } bias_filler { type: 'gaussian' }"
+#define LOCAL(rest) "local_param { num_output: 2 " rest " " G " }"
 #define CONV                                                                                                           \
 	"convolution_param { num_output: 3 kernel_size: 3 pad: 1 weight_filler { type: 'gaussian' } bias_filler { type: 'gaussian' } }"
 #define CONV3D(rest)                                                                                                    \
@@ -40,6 +42,27 @@ static const struct lt_gradient_row rows[] = {
 	{ "ShuffleChannel", ONE("ShuffleChannel", "shuffle_channel_param { group: 3 }"), "2x6x3x2" },
 	{ "Reverse", ONE("Reverse", ""), "5x2x3" },
 	{ "Reverse, last", ONE("Reverse", "reverse_param { axis: 2 }"), "2x3x4" },
+	{ "Local", ONE("Local", LOCAL("kernel_size: 3 pad: 1")), "2x2x4x5" },
+	{ "Local, strides", ONE("Local", LOCAL("kernel_size: 2 stride: 3")), "2x3x7x5" },
+	{ "Local, wide padding", ONE("Local", LOCAL("kernel_size: 3 pad: 4 stride: 2")), "1x1x2x3" },
+	{ "Local, no bias", ONE("Local", LOCAL("kernel_size: 2 bias_term: false")), "1x2x3x3" },
+	{ "LocalWeightedConvolution", ONE("LocalWeightedConvolution", "local_weighted_convolution_param { num_output: 3 kernel_size: 3 pad: 1 " G " }"), "2x2x4x5" },
+	{ "TopK", ONE("TopK", "topk_param { k: 4 }"), "3x9" },
+	{ "TopK, test", ONE("TopK", "topk_param { k: 2 a: 1.5 }"), "3x2x5", MOKA_TEST },
+	{ "TopK, channels", ONE("TopK", "topk_param { k: 2 across_channels: true }"), "2x5x2x3", MOKA_TRAIN },
+	{ "TopK, in place", IN_PLACE("TopK", "topk_param { k: 3 }"), "2x7" },
+	{ "SpatialPyramidPooling", ONE("SpatialPyramidPooling", "spatial_pyramid_pooling_param { spatial_bin: 1 spatial_bin: 2 spatial_bin: 3 }"), "2x2x7x7" },
+	{ "SpatialPyramidPooling, averages", ONE("SpatialPyramidPooling", "spatial_pyramid_pooling_param { pool: AVE spatial_bin: 3 spatial_bin: 2 }"), "2x2x5x5" },
+	{ "LRNMap", ONE("LRNMap", "lrn_map_param { local_size: 3 alpha: 0.7 beta: 0.6 }"), "2x2x4x5" },
+	{ "SparseInnerProduct", ONE("SparseInnerProduct", "inner_product_param { num_output: 4 " G " }"), "3x5" },
+	{ "Filter by a parameter", ONE("Filter", "filter_param { num_output: 2 }"), "2x3x4", 0, 0, 0, 0, 0 },
+	{ "Affinity", ONE("Affinity", "affinity_param { offset: 1 }"), "2x3x4x5" },
+	{ "Affinity, two", "layer { type: 'Affinity' bottom: 'a' bottom: 'b' top: 'y' top: 'z' }", "1x2x3x4 1x1x3x3" },
+	{ "Pooling, 3 axes", ONE("Pooling", "pooling_param { kernel_size: 2 stride: 1 stride: 2 stride: 2 }"), "2x2x3x4x5" },
+	{ "Pooling, 3 axes, averages", ONE("Pooling", "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }"), "1x2x3x4x5" },
+	{ "Pooling, dilated", ONE("Pooling", "pooling_param { kernel_size: 2 dilation: 2 pad: 1 }"), "2x2x5x6" },
+	{ "Pooling, dilated averages", ONE("Pooling", "pooling_param { pool: AVE kernel_size: 3 dilation: 2 pad: 2 stride: 2 }"), "2x2x6x5" },
+	{ "Pooling, least", ONE("Pooling", "pooling_param { pool: MIN kernel_size: 3 stride: 2 pad: 1 }"), "2x2x6x5" },
 	{ "Flip", ONE("Flip", "flip_param { flip_height: true }"), "2x2x3x4" },
 	{ "Interp", ONE("Interp", "interp_param { height: 7 width: 3 }"), "2x2x4x5", MOKA_TEST, 0, 1e-5 },
 	{ "Interp, zoom", ONE("Interp", "interp_param { zoom_factor: 3 }"), "1x2x3x4", MOKA_TEST, 0, 1e-5 },

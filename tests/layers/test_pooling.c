@@ -151,7 +151,7 @@ T_TEST(bad_settings)
 {
 	LT_REFUSED(POOL(""), "1x1x4x4", "kernel_size (or kernel_h and kernel_w, or global_pooling: true) is missing");
 	LT_REFUSED(POOL("kernel_size: 9"), "1x1x4x4", "the kernel's height is 9, but 'x' has only 4");
-	LT_REFUSED(POOL("kernel_size: 0"), "1x1x4x4", "the kernel must be at least 1 x 1");
+	LT_REFUSED(POOL("kernel_size: 0"), "1x1x4x4", "the kernel_size must be at least 1, and is 0");
 	LT_REFUSED(POOL("kernel_size: 2 stride: 0"), "1x1x4x4", "the stride must be at least 1");
 	LT_REFUSED(POOL("kernel_size: 2 pad: 2"), "1x1x4x4", "must be smaller than the kernel");
 	LT_REFUSED(POOL("kernel_size: 4294967295"), "1x1x4x4", "2^31");
@@ -160,9 +160,18 @@ T_TEST(bad_settings)
 	LT_REFUSED(POOL("kernel_size: 2 global_pooling: true"), "1x1x4x4", "a kernel can't be given too");
 	LT_REFUSED(POOL("global_pooling: true stride: 2"), "1x1x4x4", "pad 0 and stride 1 only");
 	LT_REFUSED(POOL("pool: STOCHASTIC kernel_size: 3 pad: 1"), "1x1x4x4", "STOCHASTIC pooling takes no padding");
-	LT_REFUSED(POOL("kernel_size: 2"), "1x4", "blobs of 4 axes (num, channels, height, width), and 'x' is 1x4");
+	LT_REFUSED(POOL("kernel_size: 2"), "1x4",
+		   "blobs of 4 axes (num, channels, height, width), or of up to 10, and 'x' is 1x4");
 	LT_REFUSED("layer { type: 'Pooling' bottom: 'x' top: 'y' top: 'z' pooling_param { pool: AVE kernel_size: 2 } }",
 		   "1x1x4x4", "goes with MAX only");
+	LT_REFUSED(POOL("kernel_size: 2 kernel_size: 2 kernel_size: 2"), "1x1x4x4",
+		   "one for each of the 2 spatial axes");
+	LT_REFUSED(POOL("kernel_h: 2 kernel_w: 2"), "1x1x4x4x4", "for two spatial axes, and there are 3");
+	LT_REFUSED(POOL("kernel_size: 2 dilation: 4"), "1x1x4x4", "the kernel's height is 5");
+	LT_REFUSED(POOL("kernel_size: 2 dilation: 0"), "1x1x4x4", "dilation must be at least 1");
+	LT_REFUSED(POOL("kernel_size: 2"), "1x1x4x3x1", "size along axis 4 is 2, but 'x' has only 1");
+	LT_REFUSED(POOL("pool: STOCHASTIC kernel_size: 2"), "1x1x4x4x4", "STOCHASTIC pools planes");
+	LT_REFUSED(POOL("kernel_size: 1048576 dilation: 1048576"), "1x1x4x4", "2^31");
 	LT_REFUSED(SPP("pyramid_height: 0"), "1x1x4x4", "pyramid_height must be 1 to");
 	LT_REFUSED(SPP("pyramid_height: 4"), "1x1x4x4", "too many for a side of 4");
 	LT_REFUSED(SPP("pyramid_height: 1 pool: STOCHASTIC"), "1x1x4x4", "MAX or AVE");

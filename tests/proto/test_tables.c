@@ -153,6 +153,21 @@ static void compare_default(const char *message, const struct moka_field *f, con
 		differ(message, f->name, "other default");
 }
 
+/* What a table lets a file say beyond BVLC's on purpose, with BVLC's numbers: a list for one value, one more word. */
+static const char *const wider[] = { "PoolingParameter.pool", "PoolingParameter.pad", "PoolingParameter.kernel_size",
+				     "PoolingParameter.stride", "LayerParameter.filter_param" };
+
+static bool is_wider(const char *message, const char *field)
+{
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s.%s", message, field);
+	for (size_t i = 0; i < MOKA_COUNT(wider); i++)
+		if (!strcmp(wider[i], name))
+			return true;
+	return false;
+}
+
 static void compare_field(const char *message, const struct moka_msg *owner, const struct moka_field *f)
 {
 	const struct moka_msg *d = find_named(owner, "field", f->name);
@@ -169,6 +184,8 @@ static void compare_field(const char *message, const struct moka_msg *owner, con
 		differ(message, f->name, "other number");
 	if (moka_get_int(d, "type") != type_number(f->kind))
 		differ(message, f->name, "other type");
+	if (is_wider(message, f->name))
+		return;
 	label = moka_get_int(d, "label");
 	if ((label == 3) != (f->label == MOKA_REPEATED || f->label == MOKA_PACKED) ||
 	    (label == 2) != (f->label == MOKA_REQUIRED) || packed != (f->label == MOKA_PACKED))
@@ -235,7 +252,7 @@ T_TEST(layer_tables)
 		const struct moka_msg *e =
 			find_named(find_named(v1, "enum_type", "LayerType"), "value", l->v1_type ? l->v1_type : "");
 
-		if (l->fork)
+		if (l->fork || (l->param_name && is_wider("LayerParameter", l->param_name)))
 			continue;
 		if (l->param_name && (!f || moka_get_int(f, "number") != l->param_number))
 			differ("LayerParameter", l->param_name, "other number");

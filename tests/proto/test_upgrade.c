@@ -11,6 +11,19 @@ static const struct row {
 	const char *old, *now, *codes;
 } nets[] = {
 	{ "layer { name: 'a' type: 'ReLU' }", "layer {\n  name: \"a\"\n  type: \"ReLU\"\n}\n", "" },
+	/* parameters that come in as bottoms */
+	{ "layer { name: 'w' type: 'Parameter' top: 'w' } layer { name: 'c' type: 'Convolution' bottom: 'x' bottom: 'w' top: 'y' param_bottoms: 1 }",
+	  "layer {\n  name: \"w\"\n  type: \"Parameter\"\n  top: \"w\"\n  param {\n    name: \"w\"\n  }\n}\n"
+	  "layer {\n  name: \"c\"\n  type: \"Convolution\"\n  bottom: \"x\"\n  top: \"y\"\n  param {\n    name: \"w\"\n  }\n}\n",
+	  "upgraded-param-bottoms " },
+	{ "layer { type: 'Parameter' top: 'w' param { name: 'v' lr_mult: 2 } } layer { type: 'ReLU' bottom: 'x' bottom: 'w' param_bottoms: 1 }",
+	  "layer {\n  type: \"Parameter\"\n  top: \"w\"\n  param {\n    name: \"v\"\n    lr_mult: 2\n  }\n}\n"
+	  "layer {\n  type: \"ReLU\"\n  bottom: \"x\"\n  param {\n    name: \"v\"\n  }\n}\n",
+	  "upgraded-param-bottoms " },
+	{ "layer { type: 'ReLU' bottom: 'x' bottom: 'w' param_bottoms: 1 }",
+	  "layer {\n  type: \"ReLU\"\n  bottom: \"x\"\n  bottom: \"w\"\n  param_bottoms: 1\n}\n", "param-bottoms " },
+	{ "layer { type: 'ReLU' bottom: 'x' param_bottoms: 1 }",
+	  "layer {\n  type: \"ReLU\"\n  bottom: \"x\"\n  param_bottoms: 1\n}\n", "bad-value " },
 	/* V1: multipliers become param { } */
 	{ "layers { name: 'c' type: CONVOLUTION bottom: 'x' top: 'c' blobs_lr: 1 blobs_lr: 2 weight_decay: 1 weight_decay: 0\n"
 	  " convolution_param { num_output: 3 } include { phase: TRAIN } loss_weight: 2 }",
@@ -58,8 +71,8 @@ static const struct row {
 	  "layers { layer { name: 'c' type: 'conv' } bottom: 'y' top: 'c' }",
 	  "layer {\n  name: \"c\"\n  type: \"Convolution\"\n  bottom: \"x\"\n  top: \"c\"\n  convolution_param {\n    pad: 2\n  }\n}\n",
 	  "upgraded-v0 upgraded-v1 " },
-	{ "layers { layer { type: 'locally_connected' num_output: 2 } } layers { layer { type: 'memory_data' } }",
-	  "layer {\n  type: \"locally_connected\"\n}\nlayer {\n  type: \"MemoryData\"\n}\n",
+	{ "layers { layer { type: 'unheard_of' num_output: 2 } } layers { layer { type: 'memory_data' } }",
+	  "layer {\n  type: \"unheard_of\"\n}\nlayer {\n  type: \"MemoryData\"\n}\n",
 	  "upgraded-v0 unknown-v0-type upgraded-v1 " },
 	/* inputs */
 	{ "layer { name: 'r' } input: 'a' input: 'b' input_dim: [1,2,3,4, 5,6,7,8]",
