@@ -6,6 +6,7 @@
 
 struct memory_data_param {
 	uint32_t batch_size, channels, height, width;
+	struct moka_list dim; /* uint32_t */
 };
 
 /* clang-format off */
@@ -13,13 +14,37 @@ static const struct moka_field memory_data_fields[] = {
 	MOKA_F_UINT32(struct memory_data_param, batch_size, 1, 0, "samples in a batch"),
 	MOKA_F_UINT32(struct memory_data_param, channels, 2, 0, "channels of a sample"),
 	MOKA_F_UINT32(struct memory_data_param, height, 3, 0, "height of a sample"),
-	MOKA_F_UINT32(struct memory_data_param, width, 4, 0, "width of a sample"), MOKA_F_END
+	MOKA_F_UINT32(struct memory_data_param, width, 4, 0, "width of a sample"),
+	MOKA_F_REP(struct memory_data_param, dim, 5, MOKA_UINT32, "OpenCL Caffe: the whole shape, batch first, instead of the four"),
+	MOKA_F_END
 };
 /* clang-format on */
 static const struct moka_message memory_data_message = { "MemoryDataParameter", memory_data_fields,
 							 sizeof(struct memory_data_param) };
 
-static enum moka_status memory_data_shape(struct moka_layer *l, struct moka_findings *f)
+/* OpenCL Caffe's form: any number of axes; its labels have as many, all 1 but the batch. */
+static enum moka_status shape_from_dims(struct moka_layer *l, struct moka_findings *f)
+{
+	const struct memory_data_param *p = l->param;
+	struct moka_shape s = moka_shape_make(0);
+
+	if (p->dim.n > MOKA_MAX_AXES)
+		return moka_layer_bad(l, f, "bad-setting", "dim",
+				      "dim is given %zu times, and a blob has at most %d axes", p->dim.n,
+				      MOKA_MAX_AXES);
+	for (size_t i = 0; i < p->dim.n; i++) {
+		s.d[s.n++] = i == 0 && l->batch > 0 ? l->batch : (int64_t)MOKA_LIST_AT(p->dim, uint32_t, i);
+		if (s.d[i] < 1)
+			return moka_layer_bad(l, f, "bad-setting", "dim", "a dim of 0 leaves no data");
+	}
+	l->top[0].shape = s;
+	for (int i = 1; i < s.n; i++)
+		s.d[i] = 1;
+	l->top[1].shape = s;
+	return MOKA_OK;
+}
+
+static enum moka_status shape_from_four(struct moka_layer *l, struct moka_findings *f)
 {
 	static const char *const names[] = { "batch_size", "channels", "height", "width" };
 	const struct memory_data_param *p = l->param;
@@ -32,6 +57,14 @@ static enum moka_status memory_data_shape(struct moka_layer *l, struct moka_find
 		if (d[i] < 1)
 			return moka_layer_bad(l, f, "bad-setting", names[i],
 					      "memory_data_param must say %s, and at least 1", names[i]);
+	return MOKA_OK;
+}
+
+static enum moka_status memory_data_shape(struct moka_layer *l, struct moka_findings *f)
+{
+	const struct memory_data_param *p = l->param;
+
+	MOKA_TRY(p->dim.n ? shape_from_dims(l, f) : shape_from_four(l, f));
 	if (!l->for_run)
 		return MOKA_OK;
 	moka_layer_bad(l, f, "data-missing", NULL, "its data are handed over by a program, and nobody does");
