@@ -58,8 +58,9 @@ static enum moka_status cpm_shape(struct moka_layer *l, struct moka_findings *f)
 }
 
 /* clang-format off */
+/* The number of its message is our own: the fork's is not published. */
 const struct moka_layer_type moka_layer_cpm_data = {
-	.schema = { "CPMData", "cpmdata_param", 0, 0, &cpm_message, NULL, 0, "Convolutional Pose Machines, OpenPose" },
+	.schema = { "CPMData", "cpmdata_param", 901, 0, &cpm_message, NULL, 0, "Convolutional Pose Machines, OpenPose" },
 	.doc = "pictures of people and maps of their joints; shaped, not run",
 	.min_bottom = 0, .max_bottom = 0, .min_top = 1, .max_top = 2,
 	.flags = MOKA_DATA | MOKA_NO_BACKWARD,

@@ -1,6 +1,6 @@
 /*
- * python_known.h - Python classes that published nets name and whose source is public: what shapes they make, and what Moka computes in their
- * place (python_known.c).
+ * python_known.h - Python classes that published nets name and whose source is public: what shapes they make, and what
+ * Moka computes in their place (python_known.c).
  */
 #ifndef MOKA_LAYERS_PYTHON_KNOWN_H
 #define MOKA_LAYERS_PYTHON_KNOWN_H

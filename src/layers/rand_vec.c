@@ -68,8 +68,9 @@ static enum moka_status rand_vec_forward(const struct moka_layer *l, struct moka
 }
 
 /* clang-format off */
+/* The number of its message is our own: the fork's is not published. */
 const struct moka_layer_type moka_layer_rand_vec = {
-	.schema = { "RandVec", "randvec_param", 0, 0, &rand_vec_message, NULL, 0, "a fork for adversarial nets" },
+	.schema = { "RandVec", "randvec_param", 902, 0, &rand_vec_message, NULL, 0, "a fork for adversarial nets" },
 	.doc = "random vectors, uniform between two bounds",
 	.min_bottom = 0, .max_bottom = 0, .min_top = 1, .max_top = 1,
 	.flags = MOKA_DATA | MOKA_NO_BACKWARD,

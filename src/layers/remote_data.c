@@ -39,8 +39,9 @@ static enum moka_status remote_shape(struct moka_layer *l, struct moka_findings 
 }
 
 /* clang-format off */
+/* The number of its message is our own: the fork's is not published. */
 const struct moka_layer_type moka_layer_remote_data = {
-	.schema = { "RemoteData", "remote_data_param", 0, 0, &remote_message, NULL, 0, "a fork for many machines" },
+	.schema = { "RemoteData", "remote_data_param", 903, 0, &remote_message, NULL, 0, "a fork for many machines" },
 	.doc = "batches sent by another program; shaped, not run",
 	.min_bottom = 0, .max_bottom = 0, .min_top = 1, .max_top = -1,
 	.flags = MOKA_DATA | MOKA_NO_BACKWARD,

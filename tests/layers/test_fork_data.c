@@ -334,12 +334,50 @@ T_TEST(scores_and_bad_objects)
 	LT_REFUSED(EVAL(""), "1x7x2x2 1x1x1x7", "rows of 8");
 }
 
+/* ---- MTCNN's loss --------------------------------------------------------------------------------------- */
+
+#define MTCNN(more) "layer { type: 'MTCNNEuclideanLoss' bottom: 'a' bottom: 'b' " more " top: 'y' }"
+
+T_TEST(mtcnn_loss)
+{
+	static const real a[] = { 1, 2, 3, 4, 5, 7 }, b[] = { 0, 2, 3, 2, 5, 4 }, labels[] = { 1, 0, -1 };
+	static const real want[2][6] = { { 1, 0, 0, 2, 0, 3 }, { 1, 0, 0, 0, 0, 3 } };
+
+	for (int k = 0; k < 2; k++) {
+		struct layer_test *x = lt_open(k ? MTCNN("bottom: 'l' loss_param { ignore_label: 0 }") : MTCNN(""),
+					       MOKA_TRAIN, k ? "3x2 3x2 3" : "3x2 3x2");
+
+		lt_set(x, 0, a);
+		lt_set(x, 1, b);
+		if (k)
+			lt_set(x, 2, labels);
+		lt_forward(x);
+		T_TRUE(fabs(x->top[0].data[0] - (k ? 5 : 14.0 / 6)) < 1e-5);
+		x->top[0].diff[0] = 3;
+		lt_backward(x);
+		T_NEAR(x->bottom[0].diff, want[k], 6, 1e-5, 1e-6);
+		for (int i = 0; i < 6; i++)
+			T_TRUE(fabs(x->bottom[1].diff[i] + want[k][i]) < 1e-5);
+		lt_free(x);
+	}
+	LT_REFUSED(MTCNN("bottom: 'l'"), "3x2 3x2 3", "says no ignore_label");
+	LT_REFUSED(MTCNN("loss_param { ignore_label: 0 }"), "3x2 3x2", "no third bottom");
+	LT_REFUSED(MTCNN(""), "3x2 3x3", "2 values a sample against 3");
+	LT_REFUSED(MTCNN("bottom: 'l' loss_param { ignore_label: 0 }"), "3x2 3x2 4", "4 labels for 3 samples");
+}
+
 static const struct CMUnitTest tests[] = {
-	T_CASE(shapes_from_settings),	T_CASE(the_caller_says_the_batch),
-	T_CASE(bad_settings),		T_CASE(not_run),
-	T_CASE(detect_net_shapes),	T_CASE(random_vectors),
-	T_CASE(python_shapes),		T_CASE(python_values),
-	T_CASE(judges_detections),	T_CASE(an_object_is_found_once),
+	T_CASE(mtcnn_loss),
+	T_CASE(shapes_from_settings),
+	T_CASE(the_caller_says_the_batch),
+	T_CASE(bad_settings),
+	T_CASE(not_run),
+	T_CASE(detect_net_shapes),
+	T_CASE(random_vectors),
+	T_CASE(python_shapes),
+	T_CASE(python_values),
+	T_CASE(judges_detections),
+	T_CASE(an_object_is_found_once),
 	T_CASE(scores_and_bad_objects),
 };
 
