@@ -78,8 +78,8 @@ def batch_of(net):
 # Channels, height and width that published nets were made for, tried one after another where the file says neither.
 IMAGES = [(c, side, side) for c, side in [(3, 224), (1, 28), (3, 32), (1, 224), (3, 299), (6, 224), (2, 28), (3, 321), (4, 224),
                                           (9, 224), (3, 608), (2, 64), (1, 100), (10, 224), (3, 12), (3, 24), (3, 48)]]
-# Samples that are no pictures, and lines of text.
-OTHERS = [(2, 0, 0), (3, 32, 128), (1, 32, 128), (3, 32, 100), (1, 32, 52)]
+# Samples that are no pictures, number plates, lines of text.
+OTHERS = [(2, 0, 0), (3, 12, 36), (3, 32, 128), (1, 32, 128), (3, 32, 100), (1, 32, 52)]
 
 
 def images_of(path):

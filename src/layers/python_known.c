@@ -52,6 +52,50 @@ static void scores_of_rows(struct moka_layer *l)
 	two_scores(l, false);
 }
 
+/* py-faster-rcnn: labels and three blobs of offsets of every anchor of one image. */
+static void anchor_targets(struct moka_layer *l)
+{
+	const struct moka_shape *s = &l->bottom[0].shape;
+	const int64_t scores = s->n == 4 ? s->d[1] : -1, h = s->n == 4 ? s->d[2] : -1, w = s->n == 4 ? s->d[3] : -1;
+	const int64_t anchors = scores < 0 ? -1 : scores / 2; /* two scores each */
+
+	l->top[0].shape =
+		moka_shape_make(4, (int64_t)1, (int64_t)1, moka_layer_product(2, (int64_t[]){ anchors, h }), w);
+	for (int i = 1; i < l->n_top; i++)
+		l->top[i].shape =
+			moka_shape_make(4, (int64_t)1, moka_layer_product(2, (int64_t[]){ anchors, 4 }), h, w);
+}
+
+/*
+ * py-faster-rcnn: regions to learn from, their labels, and three blobs of offsets for every class. How many there are the data decide in
+ * each pass; the class starts with one, and so are the shapes here.
+ */
+static void region_targets(struct moka_layer *l)
+{
+	const int64_t *classes = l->priv;
+
+	for (int i = 0; i < l->n_top; i++)
+		l->top[i].shape = moka_shape_make(2, (int64_t)1,
+						  i == 0   ? (int64_t)5
+						  : i == 1 ? (int64_t)1
+							   : 4 * *classes);
+}
+
+static enum moka_status check_targets(struct moka_layer *l, struct moka_findings *f, const char *text)
+{
+	const char *at = moka__python_value(text, "num_classes");
+	int64_t *classes = moka_layer_priv(l, sizeof(*classes));
+
+	if (!classes)
+		return MOKA_ERR_NOMEM;
+	*classes = at ? strtol(at, NULL, 10) : 0;
+	if (*classes < 1 || *classes > 1 << 20)
+		return moka_layer_bad(l, f, "bad-setting", "param_str",
+				      "param_str is \"%.200s\", and ProposalTargetLayer needs \"'num_classes': 21\"",
+				      text);
+	return MOKA_OK;
+}
+
 /* ---- what is computed ------------------------------------------------------------------------------- */
 
 /* ENet's dropout takes its phase from param_str, and scales by 1 / (1 - p) in both. */
@@ -122,6 +166,9 @@ static const struct moka__python known[] = {
 	{ "pyloss", "EuclideanLossLayer", 2, 1, numbers, check_euclidean, euclidean_forward },
 	/* ENet */
 	{ "spatial_dropout", "SpatialDropoutLayer", 1, 1, as_bottom, check_dropout, dropout_forward },
+	/* py-faster-rcnn */
+	{ "rpn.proposal_target_layer", "ProposalTargetLayer", 2, 5, region_targets, check_targets, NULL },
+	{ "rpn.anchor_target_layer", "AnchorTargetLayer", 4, 4, anchor_targets, NULL, NULL },
 	/* NVIDIA's DetectNet */
 	{ DETECTNET "clustering", "ClusterGroundtruth", 1, 1, fifty_boxes, NULL, NULL },
 	{ DETECTNET "clustering", "ClusterDetections", 2, 1, fifty_boxes, NULL, NULL },
@@ -137,6 +184,7 @@ static const struct moka__python known[] = {
 	{ "input_shifting_layer", "InputShiftingLayer", 1, 1, as_bottom, NULL, NULL },
 	{ "warping_layer", "WarpingLayer", 2, 1, as_bottom, NULL, NULL },
 	{ "visualization_layer", "VisualizationLayer", 1, 1, numbers, NULL, NULL },
+	{ "bilinear_sampler_layer_3ch", "BilinearSamplerLayer3ch", 2, 1, as_bottom, NULL, NULL },
 };
 /* clang-format on */
 

@@ -183,6 +183,9 @@ T_TEST(python_shapes)
 		{ PYTHON("pythonLayer", "regression_Layer", "bottom: 'c' bottom: 'd'", "top: 'a'"), "64x4 64x4", "1", 1 },
 		{ PYTHON("input_shifting_layer", "InputShiftingLayer", "bottom: 'c'", "top: 'a'"), "2x3x5x7", "2x3x5x7", 1 },
 		{ PYTHON("warping_layer", "WarpingLayer", "bottom: 'c' bottom: 'd'", "top: 'a'"), "1x3x5x7 1x2x5x7", "1x3x5x7", 1 },
+		{ PYTHON("bilinear_sampler_layer_3ch", "BilinearSamplerLayer3ch", "bottom: 'c' bottom: 'd'", "top: 'a'"), "1x75x5x7 1x50x5x7", "1x75x5x7", 1 },
+		{ PYTHON("rpn.anchor_target_layer", "AnchorTargetLayer", "bottom: 's' bottom: 'g' bottom: 'i' bottom: 'd'", "top: 'a' top: 'b' top: 'c' top: 'd'"),
+		  "1x18x14x20 2x5 1x3 1x3x9x9", "1x1x126x20", 1 },
 		{ PYTHON("visualization_layer", "VisualizationLayer", "bottom: 'c'", "top: 'a'"), "2x3x5x7", "1", 1 },
 		{ PYTHON("somebodys", "OwnLayer", "bottom: 'c'", "top: 'a'"), "2x3x5x7", "?", 1 },
 		{ PYTHON("pyloss", "OwnLayer", "bottom: 'c'", "top: 'a'"), "2x3x5x7", "?", 1 },
@@ -199,6 +202,17 @@ T_TEST(python_shapes)
 	}
 	LT_REFUSED(PYTHON("caffe.layers.detectnet.mean_ap", "mAP", "bottom: 'c'", "top: 'a'"), "7x50x5",
 		   "makes 3 tops");
+	LT_REFUSED(PYTHON("rpn.proposal_target_layer", "ProposalTargetLayer", "bottom: 'r' bottom: 'g'",
+			  "top: 'a' top: 'b' top: 'c' top: 'd' top: 'e'"),
+		   "9x5 2x5", "'num_classes': 21");
+	struct layer_test *t = lt_shape(
+		"layer { type: 'Python' bottom: 'r' bottom: 'g' top: 'a' top: 'b' top: 'c' top: 'd' top: 'e' "
+		"python_param { module: 'rpn.proposal_target_layer' layer: 'ProposalTargetLayer' param_str: \"'num_classes': 21\" } }",
+		MOKA_TRAIN, "9x5 2x5");
+	LT_SHAPE(t, 0, "1x5");
+	LT_SHAPE(t, 1, "1x1");
+	LT_SHAPE(t, 4, "1x84");
+	lt_free(t);
 	LT_REFUSED(PYTHON("pyloss", "EuclideanLossLayer", "bottom: 'c' bottom: 'd'", "top: 'a'"), "2x3 2x4", "as many");
 	LT_REFUSED(PYTHON("spatial_dropout", "SpatialDropoutLayer", "bottom: 'c'", "top: 'a'"), "2x3x1x1",
 		   "between 0 and 1");
