@@ -122,6 +122,8 @@ def first_shapes(net, channels, height, width):
         said = dims(blob)
         if blob["name"] == "im_info":
             shapes[blob["name"]] = [batch, 3]
+        elif blob["name"] == "gt_boxes":
+            shapes[blob["name"]] = [2, 5]
         elif re.fullmatch("rois|.*_rois", blob["name"]):
             shapes[blob["name"]] = [batch, 5]
         elif said:
