@@ -360,6 +360,8 @@ static const struct row layers[] = {
 	  " ConvolutionDepthwise " },
 	{ NULL, "CRF-RNN",
 	  " MULTI_STAGE_MEANFIELD MultiStageMeanfield " },
+	{ NULL, "DHN",
+	  " MultiLabelData PairwiseLoss QuantizationLoss " },
 	{ NULL, "DeconvNet",
 	  " AWESOME BIN_ACCURACY CROP DROPOUT_CHANNEL ELTWISE_ACCURACY IMAGE_SEG_DATA"
 	  " RED_ACCURACY RED_SOFTMAX_LOSS SELECT_SEG_BINARY UNPOOLING WINDOW_CLS_DATA"
@@ -373,6 +375,8 @@ static const struct row layers[] = {
 	  " ROIPooling " },
 	{ NULL, "Intel",
 	  " MKLBatchNorm MnActivation RegionLoss Reorg SpatialDropout " },
+	{ NULL, "MyCaffe",
+	  " DataSequence TokenizedData TokenizedDataPairs " },
 	{ NULL, "NVIDIA",
 	  " L1Loss TRT " },
 	{ NULL, "OpenCL Caffe",
@@ -392,6 +396,8 @@ static const struct row layers[] = {
 	  " ConvolutionRistretto DeconvolutionRistretto FcRistretto LRNRistretto " },
 	{ NULL, "SENet, NVIDIA, Intel",
 	  " Axpy " },
+	{ NULL, "RAS",
+	  " ImageLabelmapData " },
 	{ NULL, "SSD, Fast R-CNN, NVIDIA",
 	  " SmoothL1Loss " },
 	{ NULL, "SSD, Intel, CC4.0",
@@ -402,6 +408,8 @@ static const struct row layers[] = {
 	  " Upsample " },
 	{ NULL, "ShuffleNet",
 	  " ShuffleChannel " },
+	{ NULL, "SqueezeDet of OpenCV",
+	  " BboxData SqueezeDetLoss " },
 	{ NULL, "caffe-windows",
 	  " Arccos BATCH_NORM BatchContrastiveLoss ChannelScale ConfidencePenaltyLoss"
 	  " CorrelationLoss Cosine ELTWISE_AFFINE FCNAccuracy FocalLoss GeneralContrastiveLoss"
