@@ -22,7 +22,7 @@
 
 /* ---- values ------------------------------------------------------------------------------------ */
 
-const struct moka_enum_value moka_phase_values[] = { { "TRAIN", 0 }, { "TEST", 1 }, { NULL, 0 } };
+const struct moka_enum_value moka_phase_values[] = { { "TRAIN", 0 }, { "TEST", 1 }, { "RUN", 2 }, { NULL, 0 } };
 const struct moka_enum_value moka_engine_values[] = { { "DEFAULT", 0 }, { "CAFFE", 1 }, { "CUDNN", 2 }, { NULL, 0 } };
 const struct moka_enum_value moka_pool_values[] = { { "MAX", 0 }, { "AVE", 1 }, { "STOCHASTIC", 2 }, { NULL, 0 } };
 
