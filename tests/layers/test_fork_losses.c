@@ -134,8 +134,36 @@ T_TEST(unpooling)
 	LT_REFUSED(TWO("Unpooling", ""), "1x1x1x1 1x1x1x1", "the window must have a kernel");
 }
 
-static const struct CMUnitTest tests[] = { T_CASE(abs_loss), T_CASE(xcov_loss), T_CASE(mtcnn_loss), T_CASE(bilinear),
-					   T_CASE(unpooling) };
+T_TEST(simple_crop)
+{
+	struct layer_test *l = lt_open(TWO("SimpleCrop", ""), MOKA_TEST, "2x3x5x4 1x7x3x2");
+
+	lt_forward(l);
+	LT_SHAPE(l, 0, "2x3x3x2");
+	for (int i = 0; i < 36; i++)
+		assert_true(l->top[0].data[i] == l->bottom[0].data[i / 6 * 20 + i % 6 / 2 * 4 + i % 2]);
+	lt_free(l);
+	LT_REFUSED(TWO("SimpleCrop", ""), "1x1x3x3 1x1x4x3", "are not there");
+	LT_REFUSED("layer { type: 'SimpleCrop' bottom: 'x' top: 'y' crop_param { blob_name: 'conv3' } }", "1x1x3x3",
+		   "must be the second bottom");
+}
+
+T_TEST(normalize_bbox)
+{
+	struct layer_test *l = lt_open(
+		"layer { type: 'NormalizeBBox' bottom: 'x' top: 'y' normalize_bbox_param { across_spatial: false"
+		" channel_shared: false scale_filler { type: 'constant' value: 20 } } }",
+		MOKA_TEST, "1x2x1x2");
+
+	lt_set(l, 0, (real[]){ 3, 0, 4, 5 });
+	lt_forward(l);
+	T_NEAR(l->top[0].data, ((real[]){ 12, 0, 16, 20 }), 4, 1e-5, 1e-5);
+	lt_free(l);
+}
+
+static const struct CMUnitTest tests[] = { T_CASE(abs_loss),	  T_CASE(xcov_loss), T_CASE(mtcnn_loss),
+					   T_CASE(bilinear),	  T_CASE(unpooling), T_CASE(simple_crop),
+					   T_CASE(normalize_bbox) };
 
 int main(int argc, char **argv)
 {

@@ -3,6 +3,7 @@
  */
 #include "layer_test.h"
 
+#define ONE(type, rest) "layer { type: '" type "' bottom: 'x' top: 'y' " rest " }"
 #define TWO(type, rest) "layer { type: '" type "' bottom: 'a' bottom: 'b' top: 'y' " rest " }"
 #define THREE(type, rest) "layer { type: '" type "' bottom: 'a' bottom: 'b' bottom: 'c' top: 'y' " rest " }"
 #define CRF(steps)                                                                                                     \
@@ -15,6 +16,8 @@ static const struct lt_gradient_row rows[] = {
 	{ "MultiStageMeanfield, two images, three steps", THREE("MultiStageMeanfield", CRF("3")), "2x2x3x3 2x2x3x3 2x3x3x3" },
 	{ "MultiStageMeanfield, one pixel", THREE("MultiStageMeanfield", CRF("1")), "1x2x1x1 1x2x1x1 1x3x1x1" },
 	{ "MultiStageMeanfield, ten classes", THREE("MultiStageMeanfield", CRF("1")), "1x10x1x3 1x10x1x3 1x3x1x3" },
+	{ "SimpleCrop", TWO("SimpleCrop", ""), "2x3x5x4 1x7x3x4" },
+	{ "NormalizeBBox", ONE("NormalizeBBox", "normalize_bbox_param { across_spatial: false channel_shared: false scale_filler { type: 'uniform' min: 1 max: 3 } }"), "2x3x2x3" },
 	{ "AbsLoss", TWO("AbsLoss", ""), "3x2x5 3x2x5" },
 	{ "AbsLoss, one sample", TWO("AbsLoss", ""), "1x13 1x13" },
 	{ "XCovLoss", TWO("XCovLoss", ""), "5x3 5x4" },
