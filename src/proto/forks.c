@@ -358,13 +358,11 @@ static const struct row layers[] = {
 	  " CTCGreedyDecoder Lstm Reverse Transpose WarpCTCLoss " },
 	{ NULL, "CC4.0, yonghenglh6/DepthwiseConvolution",
 	  " ConvolutionDepthwise " },
-	{ NULL, "CRF-RNN",
-	  " MULTI_STAGE_MEANFIELD MultiStageMeanfield " },
 	{ NULL, "DHN",
 	  " MultiLabelData PairwiseLoss QuantizationLoss " },
 	{ NULL, "DeconvNet",
 	  " AWESOME BIN_ACCURACY CROP DROPOUT_CHANNEL ELTWISE_ACCURACY IMAGE_SEG_DATA"
-	  " RED_ACCURACY RED_SOFTMAX_LOSS SELECT_SEG_BINARY UNPOOLING WINDOW_CLS_DATA"
+	  " RED_ACCURACY RED_SOFTMAX_LOSS SELECT_SEG_BINARY WINDOW_CLS_DATA"
 	  " WINDOW_INST_SEG_DATA WINDOW_SEG_BINARY WINDOW_SEG_DATA " },
 	{ NULL, "DeepLab, PSPNet",
 	  " AdaptiveBiasChannel BiasChannel MatRead MatWrite " },

@@ -89,7 +89,7 @@ T_TEST(bad_settings)
 		   "nothing lies between");
 	LT_REFUSED("layer { type: 'RandVec' top: 'd' randvec_param { dim: 0 } }", "", "1 or more");
 	LT_REFUSED("layer { type: 'MemoryData' top: 'd' top: 'l' memory_data_param { dim: 1 dim: 0 } }", "",
-		   "dim of 0");
+		   "every dim must be at least 1");
 	LT_REFUSED(
 		"layer { type: 'DetectNetTransformation' bottom: 'd' bottom: 'l' top: 'a' top: 'b' detectnet_groundtruth_param { stride: 0 } }",
 		"2x3x9x9 2x1x4x16", "has no cell");

@@ -45,7 +45,8 @@ static const struct row {
 	/* in a current layer BVLC ignores them */
 	{ "layer { type: 'Data' data_param { scale: 0.5 } }", "layer {\n  type: \"Data\"\n  data_param {\n    scale: 0.5\n  }\n}\n", "idle-field " },
 	/* a type of a fork is kept by its name; a current name in the old manner is understood, with its fields */
-	{ "layers { type: UNPOOLING unpooling_param { a: 1 } }", "layer {\n  type: \"UNPOOLING\"\n  unpooling_param {\n    a: 1\n  }\n}\n", "upgraded-v1 " },
+	{ "layers { type: AWESOME awesome_param { a: 1 } }", "layer {\n  type: \"AWESOME\"\n  awesome_param {\n    a: 1\n  }\n}\n", "upgraded-v1 " },
+	{ "layers { type: UNPOOLING unpooling_param { pad: 1 } }", "layer {\n  type: \"Unpooling\"\n  unpooling_param {\n    pad: 1\n  }\n}\n", "upgraded-v1 " },
 	{ "layers { type: PRELU prelu_param { channel_shared: true } }",
 	  "layer {\n  type: \"PReLU\"\n  prelu_param {\n    channel_shared: true\n  }\n}\n", "upgraded-v1 " },
 	{ "layers { type: CONCAT propagate_down: true propagate_down: 0 phase: TEST phase: WHEN prelu_param: 3 }",
