@@ -3,14 +3,14 @@
  * bottom, to the height and width of its second: Crop (crop.c) from axis 2 on, without offsets.
  *
  * An older form of the fork has one bottom, and takes the size from the blob that crop_param's blob_name names, wherever
- * that is in the net. A layer here sees its bottoms only, so that form is refused, with what to write.
+ * that is in the net. Reading a net makes that blob the second bottom (proto/upgrade_bottoms.c); a layer sees bottoms only.
  */
 #include "blocks.h"
 
 #define P struct moka__crop_param
 /* clang-format off */
 static const struct moka_field simple_crop_fields[] = {
-	{ "blob_name", 1, MOKA_STRING, MOKA_OPTIONAL, MOKA_NOWHERE, 0, NULL, NULL, NULL, "blob that gives the size, where there is no second bottom; not followed", NULL },
+	{ "blob_name", 1, MOKA_STRING, MOKA_OPTIONAL, MOKA_NOWHERE, 0, NULL, NULL, NULL, "blob that gives the size, where there is no second bottom", NULL },
 	{ "axis", 1001, MOKA_INT32, MOKA_OPTIONAL, (uint32_t)offsetof(P, axis), 2, NULL, NULL, NULL, "not of the fork: first axis that is cut", NULL },
 	MOKA_F_END
 };
@@ -23,7 +23,7 @@ static enum moka_status simple_crop_shape(struct moka_layer *l, struct moka_find
 	if (l->n_bottom < 2)
 		return moka_layer_bad(
 			l, f, "bad-setting", "blob_name",
-			"the blob that gives the size must be the second bottom: a blob named in crop_param is not followed");
+			"the blob that gives the size must be the second bottom, or be named by crop_param's blob_name");
 	return moka__crop_shape(l, f);
 }
 

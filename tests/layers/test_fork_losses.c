@@ -74,8 +74,6 @@ T_TEST(mtcnn_loss)
 	lt_forward(l);
 	near_to((double)l->top[0].data[0], (9 + 4) / 4.0, "without labels");
 	lt_free(l);
-}"), "2x1 2x1", "go together");
-	LT_REFUSED(THREE("MTCNNEuclideanLoss", "loss_param { ignore_label: 0 }"), "2x1 2x1 3", "wants a label");
 }
 
 T_TEST(bilinear)
