@@ -13,7 +13,7 @@ static const struct row {
 	{ "layer { name: 'a' type: 'ReLU' }", "layer {\n  name: \"a\"\n  type: \"ReLU\"\n}\n", "" },
 	/* parameters that come in as bottoms */
 	{ "layer { type: 'SimpleCrop' bottom: 'x' top: 'y' crop_param { blob_name: 'b' } }",
-	  "layer {\n  type: \"SimpleCrop\"\n  bottom: \"x\"\n  top: \"y\"\n  crop_param {\n  }\n  bottom: \"b\"\n}\n", "" },
+	  "layer {\n  type: \"SimpleCrop\"\n  bottom: \"x\"\n  bottom: \"b\"\n  top: \"y\"\n  crop_param {\n  }\n}\n", "" },
 	{ "layer { name: 'w' type: 'Parameter' top: 'w' } layer { name: 'c' type: 'Convolution' bottom: 'x' bottom: 'w' top: 'y' param_bottoms: 1 }",
 	  "layer {\n  name: \"w\"\n  type: \"Parameter\"\n  top: \"w\"\n  param {\n    name: \"w\"\n  }\n}\n"
 	  "layer {\n  name: \"c\"\n  type: \"Convolution\"\n  bottom: \"x\"\n  top: \"y\"\n  param {\n    name: \"w\"\n  }\n}\n",
