@@ -31,19 +31,20 @@ static void on_event(void *arg, const struct moka_solver_event *e)
 
 static bool read_numbers(struct cli_call *c, struct moka_solver_options *o)
 {
-	int64_t level, last, stop, overfit;
+	int64_t level, last, stop, overfit, readers;
 
 	if (!cli_int(c, "max-iter", 0, INT32_MAX, -1, &o->max_iter) ||
 	    !cli_int(c, "seed", 0, INT64_MAX, -1, &o->seed) || !cli_int(c, "level", INT32_MIN, INT32_MAX, 0, &level) ||
 	    !cli_int(c, "keep-last", 1, INT32_MAX, 0, &last) || !cli_int(c, "early-stop", 1, INT32_MAX, 0, &stop) ||
 	    !cli_int(c, "overfit", 1, INT32_MAX, 0, &overfit) ||
-	    !cli_int(c, "skip-bad", 0, INT64_MAX, 0, &o->skip_bad) ||
+	    !cli_int(c, "skip-bad", 0, INT64_MAX, 0, &o->skip_bad) || !cli_int(c, "read-threads", 0, 64, 0, &readers) ||
 	    !cli_float(c, "max-time", 0.001, 1e9, 0, &o->max_seconds))
 		return false;
 	o->level = (int)level;
 	o->keep_last = (int)last;
 	o->early_stop = (int)stop;
 	o->overfit = (int)overfit;
+	o->read_threads = (int)readers;
 	return true;
 }
 
@@ -210,6 +211,7 @@ static const struct cli_option train_options[] = {
 	{ "level", 0, "N", "level of the training net, for its include and exclude rules", 0 },
 	{ "stage", 0, "NAME", "stage of the training net, likewise; repeat or separate by commas", CLI_REPEAT },
 	CLI_OPTION_THREADS,
+	{ "read-threads", 0, "N", CLI_HELP_READ_THREADS, 0 },
 	{ "sigint_effect", 0, "stop|snapshot|none", "what Ctrl-C does (default stop: snapshots, then stops)", 0 },
 	{ "sighup_effect", 0, "stop|snapshot|none", "what SIGHUP does (default snapshot)", 0 },
 	/* `caffe` had one set of flags for all its commands: these say nothing to train */

@@ -118,6 +118,7 @@ static enum moka_status build_net(struct moka_solver *s, int which, struct moka_
 				       .sources = s->o.sources,
 				       .registry = s->o.registry,
 				       .skip_bad = s->o.skip_bad,
+				       .read_threads = s->o.read_threads,
 				       .seed = s->seed };
 	struct moka_exec_options eo = {
 		.keep = MOKA_KEEP_ALL, .backward = which < 0, .pool = s->o.pool, .seed = s->seed

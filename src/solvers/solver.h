@@ -95,6 +95,7 @@ struct moka_solver_options {
 	int early_stop;	       /* > 0: stop after so many tests in which keep_best did not improve */
 	double max_seconds;    /* > 0: snapshot and stop then */
 	int overfit;	       /* > 0: the same so many batches again and again */
+	int read_threads;      /* that read ahead for each data layer; 0: as many as seem good */
 	int64_t skip_bad;      /* damaged records that each data layer may leave out */
 };
 
