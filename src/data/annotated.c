@@ -281,6 +281,17 @@ static enum moka_status resize(struct work *k, struct moka_error *err)
 
 /* ---- crop, mirror ---------------------------------------------------------------------------------------------------- */
 
+static enum moka_status check_crop(const struct annotated *s, int64_t h, int64_t w, const char *where,
+				   struct moka_error *err)
+{
+	if (s->crop_h <= h && s->crop_w <= w)
+		return MOKA_OK;
+	return moka_fail(err, MOKA_ERR_DATA,
+			 "%s: the picture is %" PRId64 " high and %" PRId64 " wide, too small to cut %" PRId64
+			 " x %" PRId64 " out of it",
+			 where, h, w, s->crop_h, s->crop_w);
+}
+
 static enum moka_status crop(struct work *k, struct moka_error *err)
 {
 	static const uint8_t none[4] = { 0 };
@@ -289,11 +300,7 @@ static enum moka_status crop(struct work *k, struct moka_error *err)
 	struct moka__rect frame = { 0, 0, 1, 1 };
 	int64_t top, left;
 
-	if (ch && (ch > h || cw > w))
-		return moka_fail(err, MOKA_ERR_DATA,
-				 "%s: the picture is %" PRId64 " high and %" PRId64 " wide, too small to cut %" PRId64
-				 " x %" PRId64 " out of it",
-				 k->b->sample.where, h, w, ch, cw);
+	MOKA_TRY(check_crop(s, h, w, k->b->sample.where, err));
 	if (!ch) {
 		k->n = moka__objects_project(k->o, k->n, frame, &s->emit);
 		return MOKA_OK;
@@ -690,15 +697,14 @@ static enum moka_status learn_size(struct annotated *s, const struct moka_layer 
 			st = decode(s, &b, &a, &label, err);
 	}
 	if (!st) {
-		const int64_t h = s->crop_h	 ? s->crop_h
-				  : s->resize.on ? s->resize.height
-						 : b.image.height,
-			      w = s->crop_w	 ? s->crop_w
-				  : s->resize.on ? s->resize.width
-						 : b.image.width;
+		const int64_t h = s->resize.on ? s->resize.height : b.image.height,
+			      w = s->resize.on ? s->resize.width : b.image.width;
 
 		s->boxes = anno_type || a.has_type;
-		st = moka_transform_shape(&s->transform, b.image.channels, h, w, s->size.d, b.sample.where, err);
+		st = check_crop(s, h, w, b.sample.where, err);
+		if (!st)
+			st = moka_transform_shape(&s->transform, b.image.channels, s->crop_h ? s->crop_h : h,
+						  s->crop_w ? s->crop_w : w, s->size.d, b.sample.where, err);
 	}
 	moka__bench_release(&b);
 	return st;
