@@ -147,8 +147,8 @@ def caffe_log():
 
 # ---- the same again -----------------------------------------------------------------------------------
 
-def snapshot_bytes(ending=""):
-    return [read("snap/s_iter_100.%s%s" % (kind, ending)) for kind in ("caffemodel", "solverstate")]
+def snapshot_bytes(ending="", last=100):
+    return [read("snap/s_iter_%d.%s%s" % (last, kind, ending)) for kind in ("caffemodel", "solverstate")]
 
 
 def losses(path):
@@ -183,6 +183,75 @@ def same_again():
             whole, rest = tests_of("one.jsonl"), tests_of("rest%s.jsonl" % threads)
             check("%s: resumed tests" % form, rest == {k: v for k, v in whole.items() if k >= 30}, str(rest))
             os.unlink("rest%s.jsonl" % threads)
+
+
+# ---- every kind of data, whoever reads it ------------------------------------------------------------------
+
+SOURCES = {
+    "LMDB": 'type: "Data" transform_param { scale: 0.004 mirror: true crop_size: 7 } data_param { source: "db" backend: LMDB batch_size: 16 rand_skip: 50 }',
+    "LevelDB": 'type: "Data" transform_param { scale: 0.004 mirror: true crop_size: 7 } data_param { source: "level" backend: LEVELDB batch_size: 16 }',
+    "ImageData": 'type: "ImageData" transform_param { scale: 0.004 mirror: true crop_size: 7 } '
+                 'image_data_param { source: "list" root_folder: "pictures/" is_color: false shuffle: true rand_skip: 9 batch_size: 16 }',
+    "HDF5Data": 'type: "HDF5Data" hdf5_data_param { source: "h5list" shuffle: true batch_size: 16 }',
+    "WindowData": 'type: "WindowData" transform_param { mirror: true crop_size: 6 } '
+                  'window_data_param { source: "windows" scale: 0.004 batch_size: 16 fg_fraction: 0.5 context_pad: 1 }',
+}
+
+
+def make_sources():
+    moka("data", "mnist", "images", "labels", "-o", "level", "--backend", "leveldb", name="leveldb")
+    moka("data", "pictures", "db", "-o", "pictures", "--count", "60", name="pictures")
+    names = sorted(os.listdir("pictures"))
+    with open("list", "w") as f:
+        f.writelines("%s %s\n" % (n, re.search(r"label(\d)", n).group(1)) for n in names)
+    with open("windows", "w") as f:
+        for i, n in enumerate(names[:20]):
+            f.write("# %d\npictures/%s\n3\n8\n8\n2\n%d 0.9 0 0 6 6\n0 0.1 1 1 7 7\n" % (i, n, 1 + i % 9))
+    with open("out.prototxt", "w") as f:
+        f.write(NET.split("layer { name: \"ip1\"")[0] + 'layer { name: "out" type: "HDF5Output" bottom: "data" bottom: "label" '
+                'hdf5_output_param { file_name: "data.h5" } }')
+    moka("run", "out.prototxt", "--phase", "test", name="HDF5Output")
+    with open("h5list", "w") as f:
+        f.write("data.h5\n")
+
+
+def sources():
+    """Every source, read ahead by 1, 2 and 4 threads, in one piece and resumed: the same weights, bit for bit. A LevelDB is read by both
+    nets at once."""
+    make_sources()
+    for kind, layer in SOURCES.items():
+        with open("source.prototxt", "w") as f:
+            f.write('layer { name: "data" top: "data" top: "label" %s }\n' % layer + "layer { name: \"ip1\"" +
+                    NET.split("layer { name: \"ip1\"")[1])
+        solver("source_solver.prototxt", net='"source.prototxt"', max_iter="40", snapshot="15", test_interval="20")
+        want = None
+        for threads in ("1", "2", "4"):
+            fresh()
+            moka("train", "--solver", "source_solver.prototxt", "--read-threads", threads, name=kind)
+            got = snapshot_bytes(last=40)
+            want = want or got
+            check("%s: %s reading threads" % (kind, threads), got == want)
+            kept = {n: read("snap/" + n) for n in os.listdir("snap") if "_15." in n}
+            fresh()
+            for n, data in kept.items():
+                with open("snap/" + n, "wb") as f:
+                    f.write(data)
+            moka("train", "--solver", "source_solver.prototxt", "--snapshot", "snap/s_iter_15.solverstate",
+                 "--read-threads", threads, name=kind + ", resumed")
+            check("%s: resumed, %s reading threads" % (kind, threads), snapshot_bytes(last=40) == want)
+    check("LevelDB: nothing is left beside it", not [n for n in os.listdir(".") if ".view-" in n])
+
+
+def leftovers():
+    """What a killed run left half-written goes at the next start; what others write stays."""
+    fresh()
+    solver("left.prototxt", max_iter="5", snapshot="5")
+    dead, alive = "snap/s_iter_3.caffemodel.tmp-2147483646", "snap/s_iter_3.solverstate.tmp-%d" % os.getpid()
+    for name in (dead, alive, "snap/other.caffemodel.tmp-2147483646"):
+        open(name, "w").close()
+    moka("train", "--solver", "left.prototxt", name="leftovers")
+    check("leftovers: gone", not os.path.exists(dead))
+    check("leftovers: others' stay", os.path.exists(alive) and os.path.exists("snap/other.caffemodel.tmp-2147483646"))
 
 
 # ---- other forms of the log ------------------------------------------------------------------------------
@@ -441,7 +510,7 @@ def main():
         make_data()
         with open("net.prototxt", "w") as f:
             f.write(NET)
-        for part in (caffe_log, same_again, tensorboard, csv_log, stops, truncated, trials, diverging, fine_tuning,
+        for part in (caffe_log, same_again, sources, leftovers, tensorboard, csv_log, stops, truncated, trials, diverging, fine_tuning,
                      as_caffe, curves):
             if len(sys.argv) > 2 and part.__name__ not in sys.argv[2:] and part is not caffe_log:
                 continue
