@@ -152,7 +152,7 @@ static enum moka_status layer_open(struct layer *x, const char *path, enum moka_
 	x->w = s.d[3];
 	x->data = calloc((size_t)(4 * 3 * x->h * x->w), sizeof(real));
 	T_OK(x->b.ops->shape(x->b.source, 1, &s, e), e);
-	x->n_rows = s.d[2];
+	x->n_rows = s.n == 4 ? s.d[2] : 1; /* a damaged record may have lost its type: labels, four of them */
 	x->rows = calloc((size_t)(x->n_rows * 8), sizeof(real));
 	return MOKA_OK;
 }
