@@ -89,6 +89,23 @@ static void log_beginning(const struct train *t)
 	train_glog("caffe.cpp:248", "Starting Optimization");
 }
 
+/* A run that nobody gave a seed can be repeated all the same, and a resumed one isn't what the unbroken one would have been. */
+static void say_seed(struct cli_call *c, const struct train *t, const struct moka_solver *s)
+{
+	uint64_t seed;
+
+	if (moka_solver_seed(s, &seed))
+		return;
+	if (t->o.snapshot)
+		cli_note(
+			c,
+			"random_seed isn't set: crops, shuffling and dropout go on with random numbers of this run's own, not with "
+			"those of the run that wrote '%s' (this one: --seed %" PRIu64 ")",
+			t->o.snapshot, seed);
+	else
+		cli_note(c, "random_seed isn't set; --seed %" PRIu64 " repeats this run", seed);
+}
+
 static int run(struct cli_call *c, struct train *t, struct moka_solver *s)
 {
 	struct moka_error err = { 0 };
@@ -96,6 +113,7 @@ static int run(struct cli_call *c, struct train *t, struct moka_solver *s)
 	const char *state = moka_solver_last_snapshot(s, &iter);
 
 	train_last_words(state, iter);
+	say_seed(c, t, s);
 	t->show.first_iter = t->show.last_display_iter = moka_solver_iter(s);
 	train_log_begin(c, &t->log, s);
 	if (!t->show.terminal)

@@ -289,6 +289,12 @@ void moka_solver_free(struct moka_solver *s)
 	free(s);
 }
 
+bool moka_solver_seed(const struct moka_solver *s, uint64_t *seed)
+{
+	*seed = s->seed;
+	return s->o.seed >= 0 || moka_get_int(s->root, "random_seed") >= 0;
+}
+
 int64_t moka_solver_iter(const struct moka_solver *s)
 {
 	return s->iter;

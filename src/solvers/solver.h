@@ -104,6 +104,8 @@ enum moka_status moka_solver_new(struct moka_solver **out, struct moka_model *so
 				 const struct moka_solver_options *o, struct moka_findings *f);
 void moka_solver_free(struct moka_solver *s);
 enum moka_status moka_solver_run(struct moka_solver *s, struct moka_error *err); /* to max_iter, or to a stop request */
+/* The seed of this run; false: nobody gave one, it was drawn from the clock. */
+bool moka_solver_seed(const struct moka_solver *s, uint64_t *seed);
 int64_t moka_solver_iter(const struct moka_solver *s);
 const struct moka_net *moka_solver_net(const struct moka_solver *s);
 int moka_solver_test_nets(const struct moka_solver *s);

@@ -242,6 +242,21 @@ def sources():
     check("LevelDB: nothing is left beside it", not [n for n in os.listdir(".") if ".view-" in n])
 
 
+def unseeded():
+    """Without a seed: the run says which it took, which repeats it; a resumed run says that it isn't the same run."""
+    fresh()
+    solver("unseeded.prototxt", random_seed="-1", snapshot="30")
+    _, err = moka("train", "--solver", "unseeded.prototxt", name="unseeded")
+    m = re.search(r"note: random_seed isn't set; --seed (\d+) repeats this run", err)
+    check("unseeded: says its seed", m is not None, err[:500])
+    want = snapshot_bytes()
+    _, err = moka("train", "--solver", "unseeded.prototxt", "--snapshot", "snap/s_iter_30.solverstate", name="unseeded, resumed")
+    check("unseeded: resumed says so", "not with those of the run that wrote 'snap/s_iter_30.solverstate'" in err, err[:500])
+    fresh()
+    moka("train", "--solver", "unseeded.prototxt", "--seed", m.group(1) if m else "1", name="unseeded, again")
+    check("unseeded: repeated", snapshot_bytes() == want)
+
+
 def leftovers():
     """What a killed run left half-written goes at the next start; what others write stays."""
     fresh()
@@ -510,7 +525,7 @@ def main():
         make_data()
         with open("net.prototxt", "w") as f:
             f.write(NET)
-        for part in (caffe_log, same_again, sources, leftovers, tensorboard, csv_log, stops, truncated, trials, diverging, fine_tuning,
+        for part in (caffe_log, same_again, sources, leftovers, unseeded, tensorboard, csv_log, stops, truncated, trials, diverging, fine_tuning,
                      as_caffe, curves):
             if len(sys.argv) > 2 and part.__name__ not in sys.argv[2:] and part is not caffe_log:
                 continue
