@@ -336,6 +336,8 @@ static const struct row fields[] = {
 	  " interpolation_algo_down interpolation_algo_up num_labels rand_resize_ratio_lower"
 	  " rand_resize_ratio_upper random_seed use_gpu_transform vertical_stretch_lower"
 	  " vertical_stretch_upper " },
+	{ "TransformationParameter", "SSD, NVIDIA, Intel",
+	  " crop_h crop_w distort_param emit_constraint expand_param noise_param resize_param " },
 	{ "TransformationParameter", "caffe-windows",
 	  " aspect_max aspect_min center_crop erase_ratio scale_max scale_min " },
 	{ "TransformationParameter", "caffe_ocr",

@@ -257,6 +257,22 @@ def unseeded():
     check("unseeded: repeated", snapshot_bytes() == want)
 
 
+def explained_rates():
+    """The rates that explain tells beforehand are those that the run has, through a warm-up too."""
+    for more in (dict(warmup_iter="8", warmup_start_lr="0.001"),
+                 dict(lr_policy='"multistep"', stepvalue="9\nstepvalue: 9\nstepvalue: 30", warmup_iter="12", warmup_start_lr="0"),
+                 dict(lr_policy='"inv"', power="0.75", gamma="0.01")):
+        fresh()
+        solver("rates.prototxt", max_iter="60", snapshot="0", test_interval="100", **more)
+        moka("train", "--solver", "rates.prototxt", "--log", "rates.jsonl", name="rates")
+        had = {e["iter"]: e["lr"] for e in lines("rates.jsonl") if e["event"] == "train"}
+        out, _ = moka("explain", "rates.prototxt", name="rates, explained")
+        told = {int(i): float(lr) for i, lr in re.findall(r"^ +(\d+)  ([\d.e-]+)", out.split("learning rate")[-1], re.M)}
+        told = {i: lr for i, lr in told.items() if i in had}
+        check("rates: enough rows", len(told) >= 4, out[-2000:])
+        check("rates: as told", all(abs(had[i] - lr) <= 1e-3 * lr for i, lr in told.items()), "%s %s" % (told, had))
+
+
 def leftovers():
     """What a killed run left half-written goes at the next start; what others write stays."""
     fresh()
@@ -525,7 +541,7 @@ def main():
         make_data()
         with open("net.prototxt", "w") as f:
             f.write(NET)
-        for part in (caffe_log, same_again, sources, leftovers, unseeded, tensorboard, csv_log, stops, truncated, trials, diverging, fine_tuning,
+        for part in (caffe_log, same_again, sources, leftovers, unseeded, explained_rates, tensorboard, csv_log, stops, truncated, trials, diverging, fine_tuning,
                      as_caffe, curves):
             if len(sys.argv) > 2 and part.__name__ not in sys.argv[2:] and part is not caffe_log:
                 continue
