@@ -8,6 +8,7 @@ import math
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import struct
@@ -255,6 +256,20 @@ def unseeded():
     fresh()
     moka("train", "--solver", "unseeded.prototxt", "--seed", m.group(1) if m else "1", name="unseeded, again")
     check("unseeded: repeated", snapshot_bytes() == want)
+
+
+def no_room():
+    """No room for a snapshot (a limit on the size of files stands for a full disk): an end with a word, what was there stays whole."""
+    fresh()
+    solver("room.prototxt", max_iter="60", snapshot="30")
+    moka("train", "--solver", "room.prototxt", name="room")
+    kept = {n: read("snap/" + n) for n in os.listdir("snap")}
+    r = subprocess.run([MOKA, "train", "--solver", "room.prototxt", "--snapshot", "snap/s_iter_30.solverstate"], stderr=subprocess.PIPE,
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)), timeout=120)
+    err = r.stderr.decode()
+    check("no room: status", r.returncode == 1, "%d: %s" % (r.returncode, err[-800:]))
+    check("no room: says what and which snapshot", "File too large" in err and "s_iter_30.solverstate" in err, err[-800:])
+    check("no room: what was there stays", {n: read("snap/" + n) for n in os.listdir("snap")} == kept, str(os.listdir("snap")))
 
 
 def explained_rates():
@@ -541,7 +556,7 @@ def main():
         make_data()
         with open("net.prototxt", "w") as f:
             f.write(NET)
-        for part in (caffe_log, same_again, sources, leftovers, unseeded, explained_rates, tensorboard, csv_log, stops, truncated, trials, diverging, fine_tuning,
+        for part in (caffe_log, same_again, sources, leftovers, unseeded, no_room, explained_rates, tensorboard, csv_log, stops, truncated, trials, diverging, fine_tuning,
                      as_caffe, curves):
             if len(sys.argv) > 2 and part.__name__ not in sys.argv[2:] and part is not caffe_log:
                 continue
