@@ -94,12 +94,24 @@ class Tensor:
         self.values.frombytes(raw)
 
 
+def only(b, number):
+    return next(v for n, v in fields(b) if n == number)
+
+
+def count_of(value_info):
+    """How many values its type says it has."""
+    count = 1
+    for n, dim in fields(only(only(only(value_info, 2), 1), 2)):
+        count *= only(dim, 1)
+    return count
+
+
 class Model:
     def __init__(self, path):
         with open(path, "rb") as f:
             b = memoryview(f.read())
         graph = next(v for number, v in fields(b) if number == 7)
-        self.nodes, self.tensors, self.inputs, self.outputs = [], {}, [], []
+        self.nodes, self.tensors, self.inputs, self.outputs, self.output_sizes = [], {}, [], [], {}
         for number, v in fields(graph):
             if number == 1:
                 self.nodes.append(Node(v))
@@ -109,3 +121,5 @@ class Model:
             elif number in (11, 12):
                 name = next(text(x) for n, x in fields(v) if n == 1)
                 (self.inputs if number == 11 else self.outputs).append(name)
+                if number == 12:
+                    self.output_sizes[name] = count_of(v)

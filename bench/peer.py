@@ -1,5 +1,5 @@
 """What the contestants written in Python share; the protocol is described in peer.h."""
-import resource
+import re
 import sys
 import time
 
@@ -16,6 +16,11 @@ class Call:
 
 def now():
     return time.perf_counter() * 1e3
+
+
+def memory():
+    with open("/proc/self/status", encoding="utf-8") as f:
+        return int(re.search(r"VmHWM:\s*(\d+)", f.read()).group(1)) * 1024
 
 
 def serve(start, run, outputs):
@@ -36,6 +41,6 @@ def serve(start, run, outputs):
                     f.write(np.ascontiguousarray(y, np.float32).tobytes())
             print("ok", flush=True)
         elif word == "rss":
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, flush=True)
+            print(memory(), flush=True)
         else:
             print("?", flush=True)

@@ -49,16 +49,14 @@ struct steps {
 static int next_command(struct steps *s)
 {
 	char line[256];
-	struct rusage use;
 
 	while (fgets(line, sizeof(line), stdin)) {
 		if (!strncmp(line, "run ", 4)) {
 			s->left = atol(line + 4);
 			return 0;
 		}
-		getrusage(RUSAGE_SELF, &use);
 		if (!strncmp(line, "rss", 3))
-			printf("%lld\n", (long long)use.ru_maxrss * 1024);
+			printf("%lld\n", peer_memory());
 		else
 			printf("%.9g\n", s->loss);
 		fflush(stdout);

@@ -42,6 +42,7 @@ def write(moka, net, path):
     rng = random.Random(1)
     gauss = [rng.gauss(0, 1) for _ in range(TABLE)]
     with open(path, "wb") as f:
+        f.write(field(1, b"random"))  # so that the file isn't empty where nothing has parameters
         for layer in layers:
             if not layer["params"]:
                 continue

@@ -71,9 +71,9 @@ static enum moka_status clip_backward(const struct moka_layer *l, struct moka_ca
 static enum moka_status clip_onnx(struct moka_onnx *o)
 {
 	const struct clip_param *p = o->layer->param;
+	const char *low = moka_onnx_number(o, (double)p->min), *high = moka_onnx_number(o, (double)p->max);
 
-	moka_onnx_node(o, "Clip", o->top[0], o->bottom[0], moka_onnx_number(o, (double)p->min),
-		       moka_onnx_number(o, (double)p->max), NULL);
+	moka_onnx_node(o, "Clip", o->top[0], o->bottom[0], low, high, NULL);
 	return o->status;
 }
 

@@ -20,9 +20,9 @@ enum moka_status moka__conv_onnx(struct moka_onnx *o)
 	for (int i = 0; i < g->axes; i++)
 		pads[i] = pads[g->axes + i] = g->pad[i];
 	for (int i = 0; i < l->n_bottom; i++) {
-		struct moka_onnx_node *n =
-			moka_onnx_node(o, v->transposed ? "ConvTranspose" : "Conv", o->top[i], o->bottom[i],
-				       moka_onnx_param(o, 0), p->bias_term ? moka_onnx_param(o, 1) : NULL, NULL);
+		const char *weight = moka_onnx_param(o, 0), *bias = p->bias_term ? moka_onnx_param(o, 1) : NULL;
+		struct moka_onnx_node *n = moka_onnx_node(o, v->transposed ? "ConvTranspose" : "Conv", o->top[i],
+							  o->bottom[i], weight, bias, NULL);
 
 		moka_onnx_ints(o, n, "kernel_shape", g->axes, g->kernel);
 		moka_onnx_ints(o, n, "strides", g->axes, g->stride);

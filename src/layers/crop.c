@@ -136,6 +136,7 @@ static enum moka_status crop_onnx(struct moka_onnx *o)
 	const struct crop *v = l->priv;
 	const struct moka_shape *a = &l->bottom[0].shape, *s = &l->top[0].shape;
 	int64_t start[MOKA_MAX_AXES], end[MOKA_MAX_AXES], axes[MOKA_MAX_AXES];
+	const char *in[4] = { o->bottom[0] };
 	int n = 0;
 
 	for (int i = 0; i < s->n; i++)
@@ -146,8 +147,10 @@ static enum moka_status crop_onnx(struct moka_onnx *o)
 		}
 	if (!n)
 		return moka_onnx_same(o, 0);
-	moka_onnx_node(o, "Slice", o->top[0], o->bottom[0], moka_onnx_whole(o, n, start), moka_onnx_whole(o, n, end),
-		       moka_onnx_whole(o, n, axes), NULL);
+	in[1] = moka_onnx_whole(o, n, start);
+	in[2] = moka_onnx_whole(o, n, end);
+	in[3] = moka_onnx_whole(o, n, axes);
+	moka_onnx_node_of(o, "Slice", 1, o->top, 4, in);
 	return o->status;
 }
 

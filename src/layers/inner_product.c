@@ -129,13 +129,16 @@ static enum moka_status inner_product_onnx(struct moka_onnx *o)
 	const struct moka_shape rows = moka_shape_make(2, ((const struct inner_product *)l->priv)->m,
 						       ((const struct inner_product *)l->priv)->k);
 	const char *x = o->bottom[0], *y = t->n == 2 ? o->top[0] : moka_onnx_value(o);
+	const char *weight, *bias;
 	struct moka_onnx_node *n;
 
 	if (s->n != 2 || t->n != 2) {
 		x = moka_onnx_value(o);
 		moka_onnx_reshape(o, x, o->bottom[0], s, &rows);
 	}
-	n = moka_onnx_node(o, "Gemm", y, x, moka_onnx_param(o, 0), p->bias_term ? moka_onnx_param(o, 1) : NULL, NULL);
+	weight = moka_onnx_param(o, 0);
+	bias = p->bias_term ? moka_onnx_param(o, 1) : NULL;
+	n = moka_onnx_node(o, "Gemm", y, x, weight, bias, NULL);
 	if (!p->transpose)
 		moka_onnx_int(o, n, "transB", 1);
 	if (t->n != 2)

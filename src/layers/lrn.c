@@ -255,6 +255,7 @@ static enum moka_status lrn_onnx(struct moka_onnx *o)
 	const int64_t half = (int64_t)(p->local_size - 1) / 2, size = p->local_size;
 	const char *square = moka_onnx_value(o), *mean = moka_onnx_value(o), *ratio = moka_onnx_value(o);
 	struct moka_onnx_node *n;
+	const char *base;
 
 	if (p->norm_region == ACROSS_CHANNELS) {
 		n = moka_onnx_node(o, "LRN", o->top[0], o->bottom[0], NULL);
@@ -270,8 +271,8 @@ static enum moka_status lrn_onnx(struct moka_onnx *o)
 	moka_onnx_ints(o, n, "pads", 4, (int64_t[]){ half, half, half, half });
 	moka_onnx_ints(o, n, "strides", 2, (int64_t[]){ 1, 1 });
 	moka_onnx_int(o, n, "count_include_pad", 1);
-	moka_onnx_node(o, "Pow", ratio, moka_onnx_add(o, moka_onnx_mul(o, mean, (double)p->alpha), 1),
-		       moka_onnx_number(o, -(double)p->beta), NULL);
+	base = moka_onnx_add(o, moka_onnx_mul(o, mean, (double)p->alpha), 1);
+	moka_onnx_node(o, "Pow", ratio, base, moka_onnx_number(o, -(double)p->beta), NULL);
 	moka_onnx_node(o, "Mul", o->top[0], o->bottom[0], ratio, NULL);
 	return o->status;
 }

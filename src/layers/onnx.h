@@ -5,6 +5,9 @@
  * make its tops from its bottoms, with its parameters and with constants of its own. It names nothing: values get their names here,
  * and export/onnx.c, a floor above, writes what was described. Everything made lives in the description's arena.
  *
+ * C leaves the order of a call's arguments open: what makes a name or a constant is called in statements of its own, so that every
+ * compiler's program writes the same file.
+ *
  * No function needs its result checked: what can't be described or has no memory is remembered in `status`.
  */
 #ifndef MOKA_LAYERS_ONNX_H

@@ -296,6 +296,7 @@ static enum moka_status pooling_onnx(struct moka_onnx *o)
 		      bw = pad_behind(g->w, g->ow, g->kw, g->sw, g->pw);
 	const bool padded = g->ph || g->pw, over = bh > g->ph || bw > g->pw;
 	const bool max = p->pool == MOKA__POOL_MAX;
+	const char *sum;
 
 	if (p->pool == MOKA__POOL_STOCHASTIC)
 		return moka_onnx_cannot(o, "pool", "STOCHASTIC pooling has no ONNX node");
@@ -314,8 +315,8 @@ static enum moka_status pooling_onnx(struct moka_onnx *o)
 		pool_node(o, max ? "MaxPool" : "AveragePool", o->top[0], g, bh, bw, !max && padded);
 		return o->status;
 	}
-	moka_onnx_node(o, "Mul", o->top[0], pool_node(o, "AveragePool", moka_onnx_value(o), g, bh, bw, true),
-		       divisors(o, g), NULL);
+	sum = pool_node(o, "AveragePool", moka_onnx_value(o), g, bh, bw, true);
+	moka_onnx_node(o, "Mul", o->top[0], sum, divisors(o, g), NULL);
 	return o->status;
 }
 

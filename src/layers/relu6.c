@@ -42,7 +42,9 @@ static enum moka_status relu6_backward(const struct moka_layer *l, struct moka_c
 
 static enum moka_status relu6_onnx(struct moka_onnx *o)
 {
-	moka_onnx_node(o, "Clip", o->top[0], o->bottom[0], moka_onnx_number(o, 0), moka_onnx_number(o, 6), NULL);
+	const char *low = moka_onnx_number(o, 0), *high = moka_onnx_number(o, 6);
+
+	moka_onnx_node(o, "Clip", o->top[0], o->bottom[0], low, high, NULL);
 	return o->status;
 }
 
