@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Nets, training steps, load time and memory: Moka beside the engines that the machine has, all in one run, in turns.
 
-    bench.py BUILD [--nets a,b] [--rows 1x1,16x2] [--seconds S] [--rounds R] [--no-train] [--no-peers] [-o OUT.json]
+    bench.py BUILD [--nets a,b] [--rows 1x1,16x2] [--seconds S] [--rounds R]
+             [--train-threads N] [--no-train] [--no-peers] [-o OUT.json]
 
 Every contestant is a program that has loaded the same net with the same random weights (peer.h has the protocol). Before anything is
 timed each one's outputs are compared with Moka's: whoever computes something else is out. Then they run in turns, in another
@@ -321,6 +322,7 @@ def read_args():
     p.add_argument("--rows", default=",".join(f"{b}x{t}" for b, t in ROWS), help="batch x threads, as 1x1,16x2")
     p.add_argument("--seconds", type=float, default=6, help="of measuring, per row")
     p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--train-threads", type=int, default=min(2, os.cpu_count() or 1))
     p.add_argument("--no-train", action="store_true")
     p.add_argument("--no-peers", action="store_true")
     p.add_argument("-o", "--output", help="the figures as JSON")
@@ -353,8 +355,7 @@ def bench(args, folder):
         source = os.path.join(SHARED, "nets", name + ".prototxt")
         if name not in args.nets.split(",") or not os.path.exists(source):
             continue
-        threads = min(2, os.cpu_count() or 1)
-        row = measure(peers, Job(moka, source, folder, batch, True), batch, threads, args, True)
+        row = measure(peers, Job(moka, source, folder, batch, True), batch, args.train_threads, args, True)
         row["net"], row["work"] = name, 3  # backward by data and by weights
         result["train"].append(row)
         show(row, names, peak)

@@ -46,10 +46,12 @@ static void name_blobs(struct job *j)
 			j->writers[net->layers[i].tops[t]]++;
 			j->given[net->layers[i].tops[t]] |= gives_inputs(&net->layers[i]);
 		}
+	for (int b = 0; b < net->n_blobs; b++)
+		j->given[b] |= net->blobs[b].producer < 0; /* a fragment's: nobody makes it */
 	for (int pass = 0; pass < 2; pass++)
 		for (int b = 0; b < net->n_blobs; b++)
 			if ((pass == 0) == (j->given[b] || net->blobs[b].is_output))
-				j->final[b] = moka_onnx_name(&j->o, net->blobs[b].name);
+				j->value[b] = j->final[b] = moka_onnx_name(&j->o, net->blobs[b].name);
 	for (int p = 0; p < net->n_params; p++)
 		j->params[p] = (struct moka_onnx_param){ .name = net->params[p].name, .data = net->params[p].data };
 }
@@ -149,10 +151,8 @@ static enum moka_status add_layers(struct job *j)
 		const struct moka_net_layer *l = &net->layers[i];
 
 		if (gives_inputs(l))
-			for (int t = 0; t < l->l.n_top; t++) {
+			for (int t = 0; t < l->l.n_top; t++)
 				j->writers[l->tops[t]]--;
-				j->value[l->tops[t]] = j->final[l->tops[t]];
-			}
 		else if (l->l.type)
 			MOKA_TRY(add_layer(j, l));
 	}

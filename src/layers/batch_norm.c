@@ -272,7 +272,8 @@ static enum moka_status batch_norm_onnx(struct moka_onnx *o)
 	if (!sum)
 		return MOKA_ERR_NOMEM;
 	if (!v->global)
-		return moka_onnx_cannot(o, "use_global_stats", "statistics of the batch have no ONNX node in use");
+		return moka_onnx_cannot(o, "use_global_stats",
+					"it takes the statistics of each batch, which ONNX keeps for training");
 	if (l->bottom[0].shape.n < 2)
 		return moka_onnx_cannot(o, NULL, "normalises a blob without channels, which ONNX's node can't");
 	for (int64_t i = 0; i < v->channels; i++) {
