@@ -2,6 +2,7 @@
  * Crop: cuts its first bottom to the size of the second, on the axes from `axis` on, beginning at the offsets.
  */
 #include "blocks.h"
+#include "onnx.h"
 
 #include <string.h>
 
@@ -124,6 +125,30 @@ enum moka_status moka__crop_backward(const struct moka_layer *l, struct moka_cal
 	return MOKA_OK;
 }
 
+static enum moka_status crop_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct crop *v = l->priv;
+	const struct moka_shape *a = &l->bottom[0].shape, *s = &l->top[0].shape;
+	int64_t start[MOKA_MAX_AXES], end[MOKA_MAX_AXES], axes[MOKA_MAX_AXES];
+	const char *in[4] = { o->bottom[0] };
+	int n = 0;
+
+	for (int i = 0; i < s->n; i++)
+		if (s->d[i] != a->d[i]) {
+			axes[n] = i;
+			start[n] = v->offset[i];
+			end[n++] = v->offset[i] + s->d[i];
+		}
+	if (!n)
+		return moka_onnx_same(o, 0);
+	in[1] = moka_onnx_whole(o, n, start);
+	in[2] = moka_onnx_whole(o, n, end);
+	in[3] = moka_onnx_whole(o, n, axes);
+	moka_onnx_node_of(o, "Slice", 1, o->top, 4, in);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_crop = {
 	.schema = { "Crop", "crop_param", 144, 0, &crop_message, NULL, 0, NULL },
@@ -131,5 +156,6 @@ const struct moka_layer_type moka_layer_crop = {
 	.min_bottom = 2, .max_bottom = 2, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
 	.shape = moka__crop_shape, .forward = moka__crop_forward, .backward = moka__crop_backward,
+	.onnx = crop_onnx,
 };
 /* clang-format on */

@@ -8,6 +8,7 @@
  * inner product of x and dy; here they are in it, as the derivative has it. The state keeps the lengths.
  */
 #include "norm.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
@@ -178,6 +179,26 @@ enum moka_status moka__normalize_backward(const struct moka_layer *l, struct mok
 	return MOKA_OK;
 }
 
+static enum moka_status normalize_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct normalize_param *p = l->param;
+	const char *square = moka_onnx_value(o), *sum = moka_onnx_value(o), *length = moka_onnx_value(o),
+		   *unit = moka_onnx_value(o);
+	const int64_t axes = p->across_spatial ? l->bottom[0].shape.n - 1 : 1;
+	int64_t over[MOKA_MAX_AXES];
+
+	for (int64_t i = 0; i < axes; i++)
+		over[i] = 1 + i;
+	moka_onnx_node(o, "Mul", square, o->bottom[0], o->bottom[0], NULL);
+	moka_onnx_node(o, "ReduceSum", sum, square, moka_onnx_whole(o, (int)axes, over), NULL);
+	moka_onnx_node(o, "Sqrt", length, moka_onnx_add(o, sum, (double)p->eps), NULL);
+	moka_onnx_node(o, "Div", unit, o->bottom[0], length, NULL);
+	moka_onnx_node(o, "Mul", o->top[0], unit,
+		       moka_onnx_param_as(o, 0, moka_onnx_stretch(&l->params[0].shape, 1, l->bottom[0].shape.n)), NULL);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_normalize = {
 	.schema = { "Normalize", "norm_param", 206, 0, &moka__normalize_message, NULL, 0, "SSD" },
@@ -185,5 +206,6 @@ const struct moka_layer_type moka_layer_normalize = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
 	.shape = moka__normalize_shape, .forward = moka__normalize_forward, .backward = moka__normalize_backward,
+	.onnx = normalize_onnx,
 };
 /* clang-format on */
