@@ -7,7 +7,8 @@
  *     lt_free(x);
  *
  * Bottoms are given as shapes with what fills them: "2x3x4" (gaussian), "2x3:u" (uniform, 0.1 to 1), "5:i3"
- * (whole numbers 0 to 2), "4:s" (0 or 1), "3:z" (zeros), "scalar". A top that has the name of a bottom works in
+ * (whole numbers 0 to 2), "4:s" (0 or 1), "3:z" (zeros), "4:c7" (sevens), "6x5:r2" (regions: an image below 2 and a box, up to 20 wide and
+ * high), "scalar". A top that has the name of a bottom works in
  * place.
  *
  * The harness is a strict net: tops and scratch are NaN before forward, wanted bottom diffs NaN before
@@ -77,6 +78,7 @@ struct lt_gradient_row {
 	double tolerance; /* relative; 0: 1e-6 */
 	uint64_t seed;
 	uint32_t constant; /* bit i: bottom i takes no gradient (a selector) */
+	bool not_params;   /* what parameters get isn't the derivative (centres that follow their samples) */
 };
 /*
  * Every element of every bottom and parameter that takes a gradient: the derivative of a randomly weighted sum
