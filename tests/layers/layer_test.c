@@ -498,6 +498,9 @@ void lt_check_gradient(const struct lt_gradient_row *row)
 			k.weight[t][i] = 0;
 	}
 	for (int i = 0; i < x->l.n_param; i++)
+		for (int64_t j = 0; row->kept > 0 && x->l.params[i].fixed && j < x->param[i].count; j++)
+			x->param[i].data[j] = (real)row->kept;
+	for (int i = 0; i < x->l.n_param; i++)
 		k.kept[i] = copy_of(x->param[i].data, x->param[i].count);
 	run_backward(&k, true);
 	check_bottoms(&k);

@@ -78,6 +78,7 @@ struct lt_gradient_row {
 	double tolerance; /* relative; 0: 1e-6 */
 	uint64_t seed;
 	uint32_t constant; /* bit i: bottom i takes no gradient (a selector) */
+	double kept;	   /* what the kept statistics are all set to; 0: as filled */
 	bool not_params;   /* what parameters get isn't the derivative (centres that follow their samples) */
 };
 /*
