@@ -42,47 +42,6 @@ static struct moka_shape shape_from_text(const char *s, size_t n)
 	}
 }
 
-/* Rows of 5: an image below `images`, then the corners of a box. */
-static void fill_regions(real *v, int64_t n, uint64_t images, struct moka_rng *rng)
-{
-	for (int64_t i = 0; i + 5 <= n; i += 5) {
-		v[i] = (real)moka_rng_below(rng, images);
-		v[i + 1] = (real)moka_rng_below(rng, 6);
-		v[i + 2] = (real)moka_rng_below(rng, 6);
-		v[i + 3] = v[i + 1] + (real)moka_rng_below(rng, 20);
-		v[i + 4] = v[i + 2] + (real)moka_rng_below(rng, 20);
-	}
-}
-
-static void fill_values(real *v, int64_t n, const char *kind, struct moka_rng *rng)
-{
-	if (*kind == 'r') {
-		fill_regions(v, n, strtoull(kind + 1, NULL, 10), rng);
-		return;
-	}
-	for (int64_t i = 0; i < n; i++)
-		switch (*kind) {
-		case 'u':
-			v[i] = (real)(0.1 + 0.9 * moka_rng_uniform(rng));
-			break;
-		case 'i':
-			v[i] = (real)moka_rng_below(rng, strtoull(kind + 1, NULL, 10));
-			break;
-		case 's':
-			v[i] = (real)moka_rng_below(rng, 2);
-			break;
-		case 'z':
-			v[i] = 0;
-			break;
-		case 'c':
-			v[i] = (real)strtod(kind + 1, NULL);
-			break;
-		default:
-			v[i] = (real)moka_rng_gaussian(rng);
-			break;
-		}
-}
-
 /* Calls back for each word "SHAPE[:KIND]" of the list. */
 static const char *next_bottom(const char *at, struct moka_shape *shape, const char **kind)
 {
@@ -190,7 +149,7 @@ struct layer_test *lt_open_threads(const char *prototxt, enum moka_phase phase, 
 		bottoms = next_bottom(bottoms, &s, &kind);
 		open_view(&x->bottom[i], &x->bottom_ref[i].shape);
 		x->bottom_values[i] = block((size_t)x->bottom[i].count * sizeof(real));
-		fill_values(x->bottom_values[i], x->bottom[i].count, kind, &rng);
+		lt_fill(x->bottom_values[i], x->bottom[i].count, kind, &rng);
 	}
 	open_tops(x);
 	assert_true(x->l.n_param <= LT_PARAMS);
