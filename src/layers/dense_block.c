@@ -11,24 +11,12 @@
  *
  * What is odd about the fork and kept, since its weights are made for it: the convolutions turn their kernels by 180 degrees
  * (CUDNN_CONVOLUTION); in training the variance is the unbiased one, in normalising too; initChannel is not looked at.
- * Dropout, of which the published nets set use_dropout: false, is refused in training rather than ignored.
- * In training there is no backward pass here: such nets are run and explained, not trained.
+ * Dropout takes the channels that a transition makes, before anything sees them.
  */
-#include "norm.h"
-
-#include "blocks.h"
-
-#include <string.h>
-
-struct dense_param {
-	int32_t transitions, growth;
-	const struct moka_filler_param *filter, *scaler, *bias;
-	bool use_dropout, use_bc;
-	float fraction;
-};
+#include "dense_block.h"
 
 /* clang-format off */
-#define P struct dense_param
+#define P struct moka__dense_param
 #define FIELD(name, num, kind, member, def, message, help) \
 	{ name, num, kind, MOKA_OPTIONAL, (uint32_t)offsetof(P, member), def, NULL, NULL, message, help, NULL }
 #define IGNORED(name, num, kind, def, help) { name, num, kind, MOKA_OPTIONAL, MOKA_NOWHERE, def, NULL, NULL, NULL, help, NULL }
@@ -47,7 +35,7 @@ static const struct moka_field dense_fields[] = {
 	FIELD("BN_Bias_Filler", 12, MOKA_MESSAGE, bias, 0, &moka_filler_message, "first values of the biases"),
 	IGNORED("gpuIdx", 15, MOKA_INT32, 0, "of the GPU code; ignored"),
 	FIELD("use_dropout", 16, MOKA_BOOL, use_dropout, 0, NULL, "dropout behind each convolution in training"),
-	IGNORED("dropout_amount", 17, MOKA_FLOAT, 0, "its ratio"),
+	FIELD("dropout_amount", 17, MOKA_FLOAT, dropout, 0, NULL, "how likely a value is dropped"),
 	FIELD("use_BC", 18, MOKA_BOOL, use_bc, 0, NULL, "a 1x1 convolution to 4 * growthRate channels before each 3x3 one"),
 	IGNORED("BC_ultra_space_efficient", 19, MOKA_BOOL, 0, "of the GPU code; ignored"),
 	IGNORED("workspace_MB", 20, MOKA_INT32, 8, "of the GPU code; ignored"),
@@ -56,16 +44,10 @@ static const struct moka_field dense_fields[] = {
 };
 /* clang-format on */
 #undef P
-static const struct moka_message dense_message = { "DenseBlockParameter", dense_fields, sizeof(struct dense_param) };
+static const struct moka_message dense_message = { "DenseBlockParameter", dense_fields,
+						   sizeof(struct moka__dense_param) };
 
 #define MOST 10000 /* transitions; real ones have up to 64 */
-
-struct dense {
-	int64_t n, c, h, w, t, g;
-	int64_t plane, out; /* out: channels of the top */
-	int64_t middle;	    /* 4 g with use_BC */
-	bool bc;
-};
 
 /* ---- shape ------------------------------------------------------------------------------------------------ */
 
@@ -74,7 +56,7 @@ static enum moka_status add_kind(struct moka_layer *l, struct moka_findings *f, 
 				 int64_t columns, bool plus, int64_t side, const char *field,
 				 const struct moka_filler_param *filler)
 {
-	const struct dense *v = l->priv;
+	const struct moka__dense *v = l->priv;
 
 	for (int64_t i = 0; i < v->t; i++) {
 		const int64_t so_far = v->c < 0 ? -1 : v->c + i * v->g;
@@ -91,9 +73,9 @@ static enum moka_status add_kind(struct moka_layer *l, struct moka_findings *f, 
 
 static const struct moka_filler_param ones = { .type = "constant", .value = 1, .max = 1, .std = 1, .sparse = -1 };
 
-static enum moka_status add_params(struct moka_layer *l, struct moka_findings *f, const struct dense *v)
+static enum moka_status add_params(struct moka_layer *l, struct moka_findings *f, const struct moka__dense *v)
 {
-	const struct dense_param *p = l->param;
+	const struct moka__dense_param *p = l->param;
 	const int64_t one = 1;
 
 	MOKA_TRY(add_kind(l, f, "filter", v->g, v->middle, !v->bc, 3, "Filter_Filler", p->filter));
@@ -115,7 +97,7 @@ static enum moka_status add_params(struct moka_layer *l, struct moka_findings *f
 }
 
 /* Multiply-accumulates: of each transition the 3x3 convolution, and the 1x1 one. */
-static int64_t count_macs(const struct dense *v)
+static int64_t count_macs(const struct moka__dense *v)
 {
 	const int64_t places = moka_layer_product(2, (int64_t[]){ v->n, v->plane });
 	int64_t sum = 0, one;
@@ -137,7 +119,7 @@ static int64_t count_macs(const struct dense *v)
 
 static enum moka_status check_settings(const struct moka_layer *l, struct moka_findings *f)
 {
-	const struct dense_param *p = l->param;
+	const struct moka__dense_param *p = l->param;
 
 	if (p->transitions < 1 || p->transitions > MOST)
 		return moka_layer_bad(l, f, "bad-setting", "numTransition", "numTransition must be 1 to %d, and is %d",
@@ -145,16 +127,19 @@ static enum moka_status check_settings(const struct moka_layer *l, struct moka_f
 	if (p->growth < 1 || p->growth > INT32_MAX / MOST)
 		return moka_layer_bad(l, f, "bad-setting", "growthRate", "growthRate must be 1 to %d, and is %d",
 				      INT32_MAX / MOST, p->growth);
+	if (!(p->dropout >= 0 && p->dropout <= 1))
+		return moka_layer_bad(l, f, "bad-setting", "dropout_amount",
+				      "dropout_amount %g is not a probability (0 to 1)", (double)p->dropout);
 	return MOKA_OK;
 }
 
 static enum moka_status dense_shape(struct moka_layer *l, struct moka_findings *f)
 {
-	const struct dense_param *p = l->param;
+	const struct moka__dense_param *p = l->param;
 	struct moka_shape s = l->bottom[0].shape;
-	struct dense *v = moka_layer_priv(l, sizeof(*v));
+	struct moka__dense *v = moka_layer_priv(l, sizeof(*v));
 	char text[MOKA_SHAPE_TEXT];
-	int64_t widest;
+	int64_t size[MOKA__DENSE_BLOCKS];
 
 	l->n_param = 0;
 	if (!v)
@@ -166,145 +151,31 @@ static enum moka_status dense_shape(struct moka_layer *l, struct moka_findings *
 	MOKA_TRY(check_settings(l, f));
 	if (s.n < 0)
 		s = moka_shape_make(4, (int64_t)-1, (int64_t)-1, (int64_t)-1, (int64_t)-1);
-	*v = (struct dense){ s.d[0],
-			     s.d[1],
-			     s.d[2],
-			     s.d[3],
-			     p->transitions,
-			     p->growth,
-			     moka_layer_product(2, s.d + 2),
-			     -1,
-			     4 * (int64_t)p->growth,
-			     p->use_bc };
+	*v = (struct moka__dense){ s.d[0],
+				   s.d[1],
+				   s.d[2],
+				   s.d[3],
+				   p->transitions,
+				   p->growth,
+				   moka_layer_product(2, s.d + 2),
+				   -1,
+				   4 * (int64_t)p->growth,
+				   p->use_bc };
 	if (v->c >= 0 && !moka_add(v->c, v->t * v->g, &v->out))
 		return moka_layer_bad_bottom(l, f, "too-large", 0, "'%s' has too many channels to count",
 					     l->bottom[0].name);
 	s.d[1] = v->out;
 	l->top[0].shape = s;
 	l->macs = count_macs(v);
-	/* of one transition: channels normalised and those between, the turned filters, mean and deviation */
-	widest = MOKA_MAX(v->out, v->middle);
-	l->scratch_bytes =
-		v->c < 0 ? 0
-			 : moka_layer_bytes(moka_layer_product(3, (int64_t[]){ v->n, widest, v->plane }),
-					    2 * sizeof(real)) +
-				   moka_layer_bytes(moka_layer_product(3, (int64_t[]){ 9, v->g, widest }),
-						    sizeof(real)) +
-				   moka_layer_bytes(widest, 2 * sizeof(real)) +
-				   moka_layer_bytes(moka_layer_product(3, (int64_t[]){ v->n, v->g, v->plane }),
-						    sizeof(real));
+	moka__dense_sizes(v, size);
+	l->scratch_bytes = 0;
+	for (int i = 0; i < MOKA__DENSE_BLOCKS && v->c >= 0; i++)
+		l->scratch_bytes += moka_layer_bytes(size[i], sizeof(real));
+	l->state_bytes = l->phase == MOKA_TRAIN && p->use_dropout
+				 ? moka_layer_bytes(moka_layer_product(4, (int64_t[]){ v->t, v->n, v->g, v->plane }), 1)
+				 : 0;
+	l->state_for_backward = true;
 	return add_params(l, f, v);
-}
-
-/* ---- forward ------------------------------------------------------------------------------------------------ */
-
-struct work {
-	const struct dense *v;
-	real *normal, *between, *made, *turned, *mean, *inverse;
-};
-
-static struct work work_open(const struct moka_layer *l, const struct moka_call *c)
-{
-	const struct dense *v = l->priv;
-	const int64_t widest = MOKA_MAX(v->out, v->middle);
-	struct work w = { .v = v, .normal = c->scratch };
-
-	w.between = w.normal + v->n * widest * v->plane;
-	w.made = w.between + v->n * widest * v->plane;
-	w.turned = w.made + v->n * v->g * v->plane;
-	w.mean = w.turned + 9 * v->g * widest;
-	w.inverse = w.mean + widest;
-	return w;
-}
-
-/* Normalises, scales and rectifies `channels` of x into out; `kind` is the index of the scale of the first transition. */
-static void normalise(const struct moka_layer *l, struct moka_call *c, const struct work *w, int64_t i, int kind,
-		      const real *x, int64_t item, int64_t channels, real *out)
-{
-	const struct dense_param *p = l->param;
-	const struct dense *v = w->v;
-	const struct moka__norm n = { v->n, channels, v->plane, item };
-	const struct moka_view *mean = &c->param[(kind + 2) * v->t + i], *variance = &c->param[(kind + 3) * v->t + i];
-	const real divisor = c->param[l->n_param - 1].data[0], factor = divisor == 0 ? 0 : 1 / divisor;
-	const real m = (real)(v->n * v->plane), unbias = m > 1 ? m / (m - 1) : 1;
-	const struct moka__norm_apply a = { x,
-					    w->mean,
-					    w->inverse,
-					    c->param[kind * v->t + i].data,
-					    c->param[(kind + 1) * v->t + i].data,
-					    out,
-					    channels * v->plane,
-					    true };
-
-	if (l->phase == MOKA_TEST) {
-		for (int64_t k = 0; k < channels; k++) {
-			w->mean[k] = mean->data[k] * factor;
-			w->inverse[k] = variance->data[k] * factor;
-		}
-	} else {
-		moka__norm_statistics(c->pool, &n, x, w->mean, w->inverse);
-		moka_scale(channels, unbias, w->inverse);
-		moka_axpby(channels, 1, w->mean, (real)p->fraction, mean->data);
-		moka_axpby(channels, 1, w->inverse, (real)p->fraction, variance->data);
-	}
-	moka__norm_inverse(channels, w->inverse, (real)1e-5, w->inverse);
-	moka__norm_apply(c->pool, &n, &a);
-}
-
-/* out (N, outputs, H, W) = x (N, channels, H, W) convolved with w, side x side, turned by 180 degrees. */
-static void convolve(struct moka_call *c, const struct work *k, const real *x, int64_t channels, const real *w,
-		     int64_t outputs, int64_t side, real *out)
-{
-	const struct dense *v = k->v;
-	const int64_t taps = side * side;
-	const struct moka_conv_geometry g = { .axes = 2,
-					      .channels = channels,
-					      .in = { v->h, v->w },
-					      .out = { v->h, v->w },
-					      .kernel = { side, side },
-					      .stride = { 1, 1 },
-					      .pad = { side / 2, side / 2 },
-					      .dilation = { 1, 1 } };
-
-	for (int64_t i = 0; side > 1 && i < outputs * channels; i++)
-		for (int64_t t = 0; t < taps; t++)
-			k->turned[i * taps + t] = w[i * taps + taps - 1 - t];
-	for (int64_t n = 0; n < v->n; n++)
-		moka_conv_forward(c->pool, c->gemm, &g, outputs, side > 1 ? k->turned : w, x + n * channels * v->plane,
-				  NULL, out + n * outputs * v->plane);
-}
-
-static enum moka_status dense_forward(const struct moka_layer *l, struct moka_call *c)
-{
-	const struct dense_param *p = l->param;
-	const struct dense *v = l->priv;
-	const struct work w = work_open(l, c);
-	const int64_t item = v->out * v->plane;
-	real *y = c->top[0].data;
-
-	if (c->backward_follows)
-		return moka_call_bad(l, c, MOKA_ERR_MODEL,
-				     "a DenseBlock can be run, not trained: write its layers out");
-	if (l->phase == MOKA_TRAIN && p->use_dropout)
-		return moka_call_bad(l, c, MOKA_ERR_MODEL, "use_dropout in the training phase is not done here");
-	if (!c->top[0].count)
-		return MOKA_OK;
-	moka__copy_rows(c->pool, v->n, v->c * v->plane, c->bottom[0].data, v->c * v->plane, y, item);
-	for (int64_t i = 0; i < v->t; i++) {
-		const int64_t channels = v->c + i * v->g;
-
-		normalise(l, c, &w, i, 1, y, item, channels, w.normal);
-		if (v->bc) {
-			convolve(c, &w, w.normal, channels, c->param[5 * v->t + i].data, v->middle, 1, w.between);
-			normalise(l, c, &w, i, 6, w.between, v->middle * v->plane, v->middle, w.between);
-		}
-		convolve(c, &w, v->bc ? w.between : w.normal, v->bc ? v->middle : channels, c->param[i].data, v->g, 3,
-			 w.made);
-		moka__copy_rows(c->pool, v->n, v->g * v->plane, w.made, v->g * v->plane, y + channels * v->plane, item);
-	}
-	if (l->phase == MOKA_TRAIN)
-		c->param[l->n_param - 1].data[0] = c->param[l->n_param - 1].data[0] * (real)p->fraction + 1;
-	return MOKA_OK;
 }
 
 /* clang-format off */
@@ -312,7 +183,7 @@ const struct moka_layer_type moka_layer_dense_block = {
 	.schema = { "DenseBlock", "denseblock_param", 147, 0, &dense_message, NULL, 0, "Tongcheng/caffe, caffe_ocr" },
 	.doc = "a whole dense block: each step adds channels made of all before",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
-	.flags = MOKA_PARTIAL,
-	.shape = dense_shape, .forward = dense_forward,
+	.flags = MOKA_PARTIAL | MOKA_READS_TOP,
+	.shape = dense_shape, .forward = moka__dense_forward, .backward = moka__dense_backward,
 };
 /* clang-format on */

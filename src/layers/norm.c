@@ -97,6 +97,7 @@ static void gradient_piece(void *arg, int64_t begin, int64_t end)
 	const struct moka__norm *v = j->v;
 	const struct moka__norm_gradient *g = j->g;
 	const double count = (double)v->num * (double)v->inner;
+	const double freedom = g->unbiased && count > 1 ? count - 1 : count;
 
 	for (int64_t ch = begin; ch < end; ch++) {
 		const real mean = g->mean[ch], inverse = g->inverse[ch], factor = g->scale[ch] * inverse;
@@ -113,7 +114,7 @@ static void gradient_piece(void *arg, int64_t begin, int64_t end)
 			g->dscale[ch] += (real)product;
 		if (g->dshift)
 			g->dshift[ch] += (real)sum;
-		const real a = g->fixed ? 0 : (real)(sum / count), b = g->fixed ? 0 : (real)(product / count);
+		const real a = g->fixed ? 0 : (real)(sum / count), b = g->fixed ? 0 : (real)(product / freedom);
 		for (int64_t n = 0; n < v->num && g->dx; n++)
 			for (int64_t i = 0; i < v->inner; i++) {
 				const int64_t at = n * v->item + ch * v->inner + i;

@@ -33,12 +33,12 @@ void moka__norm_apply(struct moka_pool *pool, const struct moka__norm *v, const 
 
 /*
  * dy has items `dy_item` apart. dscale and dshift (may be NULL) are added to; dx (may be NULL; laid out as x) is overwritten, or
- * added to. fixed: mean and inverse don't depend on x. dx may be dy where both have x's layout.
+ * added to. fixed: mean and inverse don't depend on x; unbiased: inverse is of the variance of num * inner - 1. dx may be dy where both have x's layout.
  */
 struct moka__norm_gradient {
 	const real *x, *dy, *mean, *inverse, *scale;
 	int64_t dy_item;
-	bool fixed, add;
+	bool fixed, unbiased, add;
 	real *dx, *dscale, *dshift;
 };
 void moka__norm_gradient(struct moka_pool *pool, const struct moka__norm *v, const struct moka__norm_gradient *g);

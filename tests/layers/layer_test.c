@@ -42,28 +42,6 @@ static struct moka_shape shape_from_text(const char *s, size_t n)
 	}
 }
 
-static void fill_values(real *v, int64_t n, const char *kind, struct moka_rng *rng)
-{
-	for (int64_t i = 0; i < n; i++)
-		switch (*kind) {
-		case 'u':
-			v[i] = (real)(0.1 + 0.9 * moka_rng_uniform(rng));
-			break;
-		case 'i':
-			v[i] = (real)moka_rng_below(rng, strtoull(kind + 1, NULL, 10));
-			break;
-		case 's':
-			v[i] = (real)moka_rng_below(rng, 2);
-			break;
-		case 'z':
-			v[i] = 0;
-			break;
-		default:
-			v[i] = (real)moka_rng_gaussian(rng);
-			break;
-		}
-}
-
 /* Calls back for each word "SHAPE[:KIND]" of the list. */
 static const char *next_bottom(const char *at, struct moka_shape *shape, const char **kind)
 {
@@ -171,7 +149,7 @@ struct layer_test *lt_open_threads(const char *prototxt, enum moka_phase phase, 
 		bottoms = next_bottom(bottoms, &s, &kind);
 		open_view(&x->bottom[i], &x->bottom_ref[i].shape);
 		x->bottom_values[i] = block((size_t)x->bottom[i].count * sizeof(real));
-		fill_values(x->bottom_values[i], x->bottom[i].count, kind, &rng);
+		lt_fill(x->bottom_values[i], x->bottom[i].count, kind, &rng);
 	}
 	open_tops(x);
 	assert_true(x->l.n_param <= LT_PARAMS);
@@ -426,7 +404,7 @@ static void check_params(struct check *k)
 	for (int i = 0; i < x->l.n_param; i++)
 		got[i] = copy_of(x->param[i].diff, x->param[i].count);
 	for (int i = 0; i < x->l.n_param; i++) {
-		for (int64_t j = 0; !x->l.params[i].fixed && j < x->param[i].count; j++)
+		for (int64_t j = 0; !x->l.params[i].fixed && !k->row->not_params && j < x->param[i].count; j++)
 			check_value(k, &x->param[i].data[j], (double)got[i][j] - 1, "parameter", i, j);
 		free(got[i]);
 	}
@@ -478,6 +456,9 @@ void lt_check_gradient(const struct lt_gradient_row *row)
 		for (int64_t i = 0; !takes_part(&k, t) && i < x->top[t].count; i++)
 			k.weight[t][i] = 0;
 	}
+	for (int i = 0; i < x->l.n_param; i++)
+		for (int64_t j = 0; row->kept > 0 && x->l.params[i].fixed && j < x->param[i].count; j++)
+			x->param[i].data[j] = (real)row->kept;
 	for (int i = 0; i < x->l.n_param; i++)
 		k.kept[i] = copy_of(x->param[i].data, x->param[i].count);
 	run_backward(&k, true);

@@ -7,8 +7,9 @@
  *     lt_free(x);
  *
  * Bottoms are given as shapes with what fills them: "2x3x4" (gaussian), "2x3:u" (uniform, 0.1 to 1), "5:i3"
- * (whole numbers 0 to 2), "4:s" (0 or 1), "3:z" (zeros), "scalar". A top that has the name of a bottom works in
- * place.
+ * (whole numbers 0 to 2), "4:s" (0 or 1), "3:z" (zeros), "4:c7" (sevens), "scalar". Rows of boxes: "6x5:r2" (regions: an image
+ * below 2, then a box, up to 20 wide and high), "1x1x6x8:o2" (SSD's objects, labels 1 and 2), "1x1x6x7:d2" (its detections),
+ * "1x2x24:p" (its priors). A top that has the name of a bottom works in place.
  *
  * The harness is a strict net: tops and scratch are NaN before forward, wanted bottom diffs NaN before
  * backward, blocks are as large as the layer said and not a byte larger (a sanitizer sees more), and bottoms
@@ -57,6 +58,9 @@ void lt_refused(const char *prototxt, const char *bottoms, const char *words, co
 #define LT_SHAPE(x, i, want) lt_shape_is((x), (i), (want), __FILE__, __LINE__)
 void lt_shape_is(struct layer_test *x, int i, const char *want, const char *file, int line);
 
+/* Fills n values as the letter of `kind` says (above). */
+void lt_fill(real *v, int64_t n, const char *kind, struct moka_rng *rng);
+
 /* The passes, on what stands in bottom_values and in the tops' diffs. Param diffs are not cleared. */
 enum moka_status lt_try_forward(struct layer_test *x);
 void lt_forward(struct layer_test *x); /* fails the test where the layer does */
@@ -77,6 +81,8 @@ struct lt_gradient_row {
 	double tolerance; /* relative; 0: 1e-6 */
 	uint64_t seed;
 	uint32_t constant; /* bit i: bottom i takes no gradient (a selector) */
+	double kept;	   /* what the kept statistics are all set to; 0: as filled */
+	bool not_params;   /* what parameters get isn't the derivative (centres that follow their samples) */
 };
 /*
  * Every element of every bottom and parameter that takes a gradient: the derivative of a randomly weighted sum

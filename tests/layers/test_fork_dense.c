@@ -135,10 +135,43 @@ T_TEST(shapes)
 		   "1 to 10000");
 	LT_REFUSED("layer { type: 'DenseBlock' bottom: 'x' top: 'y' denseblock_param { growthRate: -1 } }", "1x2x3x4",
 		   "growthRate");
+	LT_REFUSED("layer { type: 'DenseBlock' bottom: 'x' top: 'y' denseblock_param { dropout_amount: 1.5 } }",
+		   "1x2x3x4", "1.5 is not a probability");
 	LT_REFUSED(BLOCK(""), "1x2x3", "4 axes");
 }
 
-static const struct CMUnitTest tests[] = { T_CASE(values), T_CASE(shapes) };
+/* A dropped value is zero in the top, a kept one scaled; in the test phase there is no dropping. */
+T_TEST(dropout)
+{
+#define DROP(ratio)                                                                                                                                  \
+	"layer { type: 'DenseBlock' bottom: 'x' top: 'y' denseblock_param { numTransition: 1 growthRate: 4 use_dropout: true dropout_amount: " ratio \
+	" Filter_Filler " U " BN_Scaler_Filler " U " BN_Bias_Filler " U " } }"
+	struct layer_test *l = lt_open(DROP("0.25"), MOKA_TRAIN, "2x3x9x9"),
+			  *none = lt_open(DROP("0"), MOKA_TRAIN, "2x3x9x9");
+	int64_t dropped = 0;
+
+	lt_forward(l);
+	lt_forward(none);
+	for (int64_t i = 0; i < l->top[0].count; i++) {
+		const double y = (double)l->top[0].data[i], plain = (double)none->top[0].data[i];
+		const bool made = i / 81 % 7 >= 3;
+
+		dropped += made && y == 0;
+		T_TRUE(made ? y == 0 || fabs(y - plain / 0.75) < 1e-4 * fmax(1, fabs(plain)) : y == plain);
+	}
+	T_TRUE(dropped > 648 / 6 && dropped < 648 / 3);
+	lt_free(l);
+	lt_free(none);
+	l = lt_open(DROP("0.25"), MOKA_TEST, "2x3x9x9");
+	none = lt_open(DROP("0"), MOKA_TEST, "2x3x9x9");
+	lt_forward(l);
+	lt_forward(none);
+	T_NEAR(l->top[0].data, none->top[0].data, l->top[0].count, 0, 0);
+	lt_free(l);
+	lt_free(none);
+}
+
+static const struct CMUnitTest tests[] = { T_CASE(values), T_CASE(shapes), T_CASE(dropout) };
 
 int main(int argc, char **argv)
 {

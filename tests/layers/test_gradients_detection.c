@@ -1,10 +1,12 @@
 /*
- * Gradients of the detection set in double precision: the losses by central differences, every element; ROIAlign and PSROIPooling, which
+ * Gradients of the detection set in double precision: the losses and the layers of regions by central differences, every element; ROIAlign and PSROIPooling, which
  * are linear in the features, by their adjoint: <dy, forward(x)> = <backward(dy), x>.
  */
 #include "layer_test.h"
 
 #include <math.h>
+
+#define ROI(type, rest) "layer { type: '" type "' bottom: 'x' bottom: 'r' top: 'y' " rest " }"
 
 /* clang-format off */
 static const struct lt_gradient_row rows[] = {
@@ -19,6 +21,15 @@ static const struct lt_gradient_row rows[] = {
 	  "2x3x3x2 2x1x3x2:i3", MOKA_TRAIN, 0, 0, 0, 0 },
 	{ "SoftmaxWithLoss, PRE_FIXED", "layer { type: 'SoftmaxWithLoss' bottom: 'x' bottom: 't' top: 'l' loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 7 } }",
 	  "5x4 5:i4", MOKA_TRAIN, 0, 0, 0, 0 },
+	{ "ROIPooling", ROI("ROIPooling", "roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 }"), "2x3x7x8 6x5:r2" },
+	{ "ROIPooling, to one", ROI("ROIPooling", "roi_pooling_param { pooled_h: 1 pooled_w: 1 }"), "1x2x13x11 4x5:r1" },
+	{ "ROIPooling, upwards", ROI("ROIPooling", "roi_pooling_param { pooled_h: 7 pooled_w: 7 spatial_scale: 0.25 }"), "3x2x5x6 5x5:r3" },
+	{ "ROIAlign", ROI("ROIAlign", "roi_align_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 }"), "2x3x7x8 6x5:r2" },
+	{ "ROIAlign, samples", ROI("ROIAlign", "roi_align_param { pooled_h: 3 pooled_w: 1 sampling_ratio: 2 }"), "1x2x13x11 4x5:r1" },
+	{ "ROIAlign, one sample", ROI("ROIAlign", "roi_align_param { pooled_h: 5 pooled_w: 4 sampling_ratio: 1 spatial_scale: 0.25 }"), "3x2x5x6 5x5:r3" },
+	{ "PSROIPooling", ROI("PSROIPooling", "psroi_pooling_param { output_dim: 2 group_size: 2 spatial_scale: 0.5 }"), "2x8x7x8 6x5:r2" },
+	{ "PSROIPooling, thirds", ROI("PSROIPooling", "psroi_pooling_param { output_dim: 1 group_size: 3 spatial_scale: 0.25 }"), "2x9x5x6 5x5:r2" },
+	{ "PSROIPooling, one group", ROI("PSROIPooling", "psroi_pooling_param { output_dim: 3 group_size: 1 spatial_scale: 1 }"), "1x3x13x11 4x5:r1" },
 };
 /* clang-format on */
 

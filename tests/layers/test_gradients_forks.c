@@ -29,6 +29,11 @@
 #define CONV3D(rest)                                                                                                    \
 	"convolution3d_param { num_output: 2 weight_filler { type: 'gaussian' } bias_filler { type: 'gaussian' } " rest \
 	" }"
+#define DENSE(rest)                                                                                                    \
+	ONE("DenseBlock", "denseblock_param { numTransition: 2 growthRate: 2 Filter_Filler { type: 'gaussian' } "      \
+			  "BN_Scaler_Filler " FILL " BN_Bias_Filler " FILL " " rest " }")
+#define SMALL                                                                                                          \
+	"{ type: 'uniform' min: 0.001 max: 0.004 }" /* over the deviation of kept statistics of nothing: about 1 */
 
 /* clang-format off */
 static const struct lt_gradient_row rows[] = {
@@ -106,8 +111,24 @@ static const struct lt_gradient_row rows[] = {
 	/* one sample: of more, the gradient is the sum's and the loss the mean (test_fork_sequences.c) */
 	{ "CtcLoss", TWO("CtcLoss", "ctc_loss_param { alphabet_size: 4 time_step: 7 }"), "7x1x4 1x3:i4" },
 	{ "CtcLoss, fewer steps", TWO("CtcLoss", "ctc_loss_param { alphabet_size: 5 time_step: 6 blank_label: 4 }"), "8x1x5 1x3:i4" },
+	{ "CTCLoss, markers", THREE("CTCLoss", ""), "6x1x4 6x1:c1 3x1:i3" },
+	{ "CTCLoss, lengths", "layer { type: 'CTCLoss' bottom: 'x' bottom: 'n' bottom: 'm' bottom: 'l' top: 'y' ctc_loss_param { blank_index: 3 } }",
+	  "7x1x5 1:c6 1:c2 3x1:i3" },
 	{ "WarpCTCLoss", TWO("WarpCTCLoss", ""), "5x1x3 1x2:i3" },
 	{ "WarpCTC", TWO("WarpCTC", "ctc_loss_param { blank_index: -1 }"), "5x1x3 1x2:i3" },
+	{ "DepthwiseConvolution", ONE("DepthwiseConvolution", "convolution_param { num_output: 3 kernel_size: 3 pad: 1 stride: 2 " G " }"), "2x3x5x4" },
+	{ "DepthwiseConvolution, no bias", ONE("DepthwiseConvolution", "convolution_param { num_output: 2 kernel_h: 3 kernel_w: 2 bias_term: false " G " }"), "2x2x4x5" },
+	{ "Reorg", ONE("Reorg", "reorg_param { stride: 2 }"), "2x4x4x6" },
+	{ "Reorg, reverse", ONE("Reorg", "reorg_param { stride: 2 reverse: true }"), "2x8x2x3" },
+	{ "CenterLoss", TWO("CenterLoss", "center_loss_param { num_output: 4 center_filler { type: 'gaussian' } }"), "6x5 6:i4", .not_params = true },
+	{ "CenterLoss, axis 2", TWO("CenterLoss", "center_loss_param { num_output: 3 axis: 2 center_filler { type: 'gaussian' } }"), "2x3x4 2x3:i3", .not_params = true },
+	{ "DenseBlock", DENSE(""), "2x3x3x4", MOKA_TRAIN },
+	{ "DenseBlock, 1x1", DENSE("use_BC: true"), "2x2x4x3", MOKA_TRAIN },
+	{ "DenseBlock, test", DENSE(""), "2x3x3x4", MOKA_TEST, .kept = 1 },
+	{ "DenseBlock, 1x1, test", DENSE("use_BC: true"), "1x2x4x5", MOKA_TEST, .kept = 2 },
+	{ "DenseBlock, dropout", DENSE("use_dropout: true dropout_amount: 0.4"), "2x3x3x4", MOKA_TRAIN },
+	{ "DenseBlock, 1x1, dropout", DENSE("use_BC: true use_dropout: true dropout_amount: 0.2"), "3x1x3x3", MOKA_TRAIN },
+	{ "DenseBlock, one place", DENSE(""), "7x3x1x1", MOKA_TRAIN },
 };
 /* clang-format on */
 
