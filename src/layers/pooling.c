@@ -441,7 +441,8 @@ static enum moka_status pooling_onnx(struct moka_onnx *o)
 	if (p->pool == MOKA__POOL_STOCHASTIC)
 		return moka_onnx_cannot(o, "pool", "STOCHASTIC pooling has no ONNX node");
 	if (!v->plain)
-		return moka_onnx_cannot(o, NULL, "only pooling of planes, not dilated, by MAX or AVE can be written as ONNX");
+		return moka_onnx_cannot(o, NULL,
+					"only pooling of planes, not dilated, by MAX or AVE can be written as ONNX");
 	if (l->n_top > 1)
 		return moka_onnx_cannot(
 			o, NULL,
