@@ -4,7 +4,7 @@
 #ifndef MOKA_LAYERS_AFFINE_H
 #define MOKA_LAYERS_AFFINE_H
 
-#include "layer.h"
+#include "op.h"
 
 /* The bottom taken as (outer, dim, inner); scale and bias have `dim` values. */
 struct moka__affine {
@@ -27,5 +27,11 @@ void moka__affine_forward(struct moka_pool *pool, const struct moka__affine *v, 
  */
 void moka__affine_backward(struct moka_pool *pool, const struct moka__affine *v, const real *x, const real *dy,
 			   const real *scale, real *dscale, bool add_scale, real *dbias, bool add_bias, real *dx);
+
+/* The factor goes with axis 1, one value a channel: AFFINE with these values. */
+bool moka__affine_lower(const struct moka_layer *l,
+			void (*values)(const struct moka_layer *l, const struct moka_view *param, real *scale,
+				       real *shift),
+			struct moka_op *op);
 
 #endif

@@ -2,6 +2,7 @@
  * Bias: adds a learned bias, or a second bottom, over the axes from `axis` on.
  */
 #include "affine.h"
+#include "op.h"
 
 struct bias_param {
 	int32_t axis, num_axes;
@@ -50,12 +51,25 @@ static enum moka_status bias_backward(const struct moka_layer *l, struct moka_ca
 	return MOKA_OK;
 }
 
+static void bias_values(const struct moka_layer *l, const struct moka_view *param, real *scale, real *shift)
+{
+	for (int64_t i = 0; i < ((const struct moka__affine *)l->priv)->dim; i++) {
+		scale[i] = 1;
+		shift[i] = param[0].data[i];
+	}
+}
+
+static bool bias_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	return l->n_bottom == 1 && moka__affine_lower(l, bias_values, op);
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_bias = {
 	.schema = { "Bias", "bias_param", 141, 0, &bias_message, NULL, 0, NULL },
 	.doc = "adds a bias (learned, or a second input)",
 	.min_bottom = 1, .max_bottom = 2, .min_top = 1, .max_top = 1,
 	.flags = MOKA_INPLACE | MOKA_PARTIAL,
-	.shape = bias_shape, .forward = bias_forward, .backward = bias_backward,
+	.shape = bias_shape, .forward = bias_forward, .backward = bias_backward, .lower = bias_lower,
 };
 /* clang-format on */

@@ -5,6 +5,7 @@
  * a copy of the input is kept.
  */
 #include "neuron.h"
+#include "op.h"
 
 struct clip_param {
 	float min, max;
@@ -67,6 +68,13 @@ static enum moka_status clip_backward(const struct moka_layer *l, struct moka_ca
 	return moka__neuron_backward(l, c, clip_gradient_range, l->param);
 }
 
+static bool clip_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	const struct clip_param *p = l->param;
+
+	return moka__op_clip(op, (real)p->min, (real)p->max);
+}
+
 const struct moka_layer_type moka_layer_clip = {
 	.schema = { "Clip", "clip_param", 148, 0, &clip_message, NULL, 0, NULL },
 	.doc = "holds values between a least and a greatest one",
@@ -78,5 +86,6 @@ const struct moka_layer_type moka_layer_clip = {
 	.shape = clip_shape,
 	.forward = clip_forward,
 	.backward = clip_backward,
+	.lower = clip_lower,
 };
 /* clang-format on */

@@ -2,6 +2,7 @@
  * Concat: lays its bottoms one behind another along one axis; all other axes must agree.
  */
 #include "blocks.h"
+#include "op.h"
 
 struct concat_param {
 	int32_t axis;
@@ -117,12 +118,18 @@ static enum moka_status concat_backward(const struct moka_layer *l, struct moka_
 	return MOKA_OK;
 }
 
+static bool concat_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	op->kind = MOKA_OP_CONCAT;
+	return ((const struct concat *)l->priv)->axis == 1 && l->bottom[0].shape.n == 4;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_concat = {
 	.schema = { "Concat", "concat_param", 104, 9, &concat_message, "CONCAT", 3, NULL },
 	.doc = "joins its inputs along one axis",
 	.min_bottom = 1, .max_bottom = -1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
-	.shape = concat_shape, .forward = concat_forward, .backward = concat_backward,
+	.shape = concat_shape, .forward = concat_forward, .backward = concat_backward, .lower = concat_lower,
 };
 /* clang-format on */

@@ -8,11 +8,13 @@
  * the depthwise aliases need them too. Several bottoms are convolved with the same weights into as many tops.
  */
 #include "conv.h"
+#include "op.h"
 
 static enum moka_status convolution_shape(struct moka_layer *l, struct moka_findings *f)
 {
 	return moka__conv_shape(l, f, MOKA__CONV);
 }
+
 
 /* clang-format off */
 const struct moka_layer_type moka_layer_convolution = {
@@ -20,6 +22,6 @@ const struct moka_layer_type moka_layer_convolution = {
 	.doc = "slides learned kernels over its input",
 	.min_bottom = 1, .max_bottom = -1, .min_top = 1, .max_top = -1,
 	.flags = MOKA_SAME_BOTTOM_TOP | MOKA_PARTIAL,
-	.shape = convolution_shape, .forward = moka__conv_forward, .backward = moka__conv_backward,
+	.shape = convolution_shape, .forward = moka__conv_forward, .backward = moka__conv_backward, .lower = moka__conv_lower,
 };
 /* clang-format on */

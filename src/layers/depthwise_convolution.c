@@ -4,11 +4,13 @@
  * depthwise case itself.
  */
 #include "conv.h"
+#include "op.h"
 
 static enum moka_status depthwise_shape(struct moka_layer *l, struct moka_findings *f)
 {
 	return moka__conv_shape(l, f, MOKA__CONV_DEPTHWISE);
 }
+
 
 /* clang-format off */
 const struct moka_layer_type moka_layer_depthwise_convolution = {
@@ -16,6 +18,6 @@ const struct moka_layer_type moka_layer_depthwise_convolution = {
 	.doc = "convolves each channel by itself",
 	.min_bottom = 1, .max_bottom = -1, .min_top = 1, .max_top = -1,
 	.flags = MOKA_SAME_BOTTOM_TOP | MOKA_PARTIAL,
-	.shape = depthwise_shape, .forward = moka__conv_forward, .backward = moka__conv_backward,
+	.shape = depthwise_shape, .forward = moka__conv_forward, .backward = moka__conv_backward, .lower = moka__conv_lower,
 };
 /* clang-format on */

@@ -6,6 +6,7 @@
  * factor, which is quicker for many factors and fails where one is 0.
  */
 #include "layer.h"
+#include "op.h"
 
 enum { PROD, SUM, MAX };
 
@@ -188,12 +189,22 @@ static enum moka_status eltwise_backward(const struct moka_layer *l, struct moka
 	return MOKA_OK;
 }
 
+static bool eltwise_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	if (((const struct eltwise_param *)l->param)->operation != SUM || l->n_bottom != 2)
+		return false;
+	op->kind = MOKA_OP_ADD2;
+	op->add.a = coefficient(l, 0);
+	op->add.b = coefficient(l, 1);
+	return true;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_eltwise = {
 	.schema = { "Eltwise", "eltwise_param", 110, 24, &eltwise_message, "ELTWISE", 25, NULL },
 	.doc = "sums, multiplies or compares its inputs value by value",
 	.min_bottom = 2, .max_bottom = -1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_ELEMENTWISE | MOKA_PARTIAL,
-	.shape = eltwise_shape, .forward = eltwise_forward, .backward = eltwise_backward,
+	.shape = eltwise_shape, .forward = eltwise_forward, .backward = eltwise_backward, .lower = eltwise_lower,
 };
 /* clang-format on */

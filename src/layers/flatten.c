@@ -2,6 +2,7 @@
  * Flatten: makes the axes from `axis` to `end_axis` one. The values stay as they lie.
  */
 #include "blocks.h"
+#include "op.h"
 
 struct flatten_param {
 	int32_t axis, end_axis;
@@ -57,12 +58,18 @@ static enum moka_status flatten_backward(const struct moka_layer *l, struct moka
 	return MOKA_OK;
 }
 
+static bool flatten_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	(void)l;
+	return moka__op_identity(op);
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_flatten = {
 	.schema = { "Flatten", "flatten_param", 135, 0, &flatten_message, "FLATTEN", 8, NULL },
 	.doc = "makes several axes one",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
-	.shape = flatten_shape, .forward = flatten_forward, .backward = flatten_backward,
+	.shape = flatten_shape, .forward = flatten_forward, .backward = flatten_backward, .lower = flatten_lower,
 };
 /* clang-format on */

@@ -6,6 +6,7 @@
  * Of a bottom that isn't known, the number of outputs still is: top (?, N), weight (N, ?).
  */
 #include "blocks.h"
+#include "op.h"
 
 struct inner_product_param {
 	uint32_t num_output;
@@ -120,12 +121,18 @@ static enum moka_status inner_product_backward(const struct moka_layer *l, struc
 	return MOKA_OK;
 }
 
+static bool inner_product_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	op->kind = MOKA_OP_INNER;
+	return l->top[0].shape.n == 2;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_inner_product = {
 	.schema = { "InnerProduct", "inner_product_param", 117, 17, &inner_product_message, "INNER_PRODUCT", 14, NULL },
 	.doc = "a fully connected layer: a matrix times each input vector, plus a bias",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
-	.shape = inner_product_shape, .forward = inner_product_forward, .backward = inner_product_backward,
+	.shape = inner_product_shape, .forward = inner_product_forward, .backward = inner_product_backward, .lower = inner_product_lower,
 };
 /* clang-format on */

@@ -8,6 +8,7 @@
  * up); scratch holds one blob of intermediate values.
  */
 #include "pool.h"
+#include "op.h"
 
 #include <tgmath.h>
 
@@ -248,12 +249,24 @@ static enum moka_status lrn_backward(const struct moka_layer *l, struct moka_cal
 	return MOKA_OK;
 }
 
+static bool lrn_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	const struct lrn_param *p = l->param;
+
+	op->kind = MOKA_OP_LRN;
+	op->lrn.size = p->local_size;
+	op->lrn.alpha = (real)p->alpha;
+	op->lrn.beta = (real)p->beta;
+	op->lrn.k = (real)p->k;
+	return p->norm_region == ACROSS_CHANNELS;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_lrn = {
 	.schema = { "LRN", "lrn_param", 118, 18, &lrn_message, "LRN", 15, NULL },
 	.doc = "divides each value by a measure of its neighbours",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL | MOKA_READS_TOP,
-	.shape = lrn_shape, .forward = lrn_forward, .backward = lrn_backward,
+	.shape = lrn_shape, .forward = lrn_forward, .backward = lrn_backward, .lower = lrn_lower,
 };
 /* clang-format on */

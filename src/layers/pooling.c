@@ -7,6 +7,7 @@
  * each maximum stood (an index in the plane).
  */
 #include "pool.h"
+#include "op.h"
 
 #include <string.h>
 
@@ -245,12 +246,27 @@ static enum moka_status pooling_backward(const struct moka_layer *l, struct moka
 	return MOKA_OK;
 }
 
+static bool pooling_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	const struct pooling_param *p = l->param;
+	const struct moka__pool *g = l->priv;
+
+	if (p->pool == MOKA__POOL_STOCHASTIC || l->n_top > 1)
+		return false;
+	op->kind = MOKA_OP_POOL;
+	op->pool = (struct moka_pool_desc){ p->pool == MOKA__POOL_MAX ? MOKA_POOL_MAX : MOKA_POOL_AVERAGE,
+					    { g->kh, g->kw },
+					    { g->sh, g->sw },
+					    { g->ph, g->pw } };
+	return true;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_pooling = {
 	.schema = { "Pooling", "pooling_param", 121, 19, &pooling_message, "POOLING", 17, NULL },
 	.doc = "takes the largest value or the average of each window",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 2,
 	.flags = MOKA_PARTIAL,
-	.shape = pooling_shape, .forward = pooling_forward, .backward = pooling_backward,
+	.shape = pooling_shape, .forward = pooling_forward, .backward = pooling_backward, .lower = pooling_lower,
 };
 /* clang-format on */

@@ -6,6 +6,7 @@
  * BVLC Caffe takes, is the same number except at 0, where it is not one.
  */
 #include "neuron.h"
+#include "op.h"
 
 #include <tgmath.h>
 
@@ -84,6 +85,29 @@ static enum moka_status power_backward(const struct moka_layer *l, struct moka_c
 	return moka__neuron_backward(l, c, power_gradient_range, l->param);
 }
 
+static void power_values(const struct moka_layer *l, const struct moka_view *param, real *scale, real *shift)
+{
+	const struct power_param *p = l->param;
+
+	(void)param;
+	for (int64_t i = 0; i < l->bottom[0].shape.d[1]; i++) {
+		scale[i] = (real)p->scale;
+		shift[i] = (real)p->shift;
+	}
+}
+
+static bool power_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	const struct power_param *p = l->param;
+
+	if (p->power != 1 || p->scale == 0 || l->bottom[0].shape.n < 2)
+		return false;
+	op->kind = MOKA_OP_AFFINE;
+	op->affine.channels = l->bottom[0].shape.d[1];
+	op->affine.values = power_values;
+	return true;
+}
+
 const struct moka_layer_type moka_layer_power = {
 	.schema = { "Power", "power_param", 122, 21, &power_message, "POWER", 26, NULL },
 	.doc = "raises the (scaled and shifted) input to a power",
@@ -95,4 +119,5 @@ const struct moka_layer_type moka_layer_power = {
 	.shape = power_shape,
 	.forward = power_forward,
 	.backward = power_backward,
+	.lower = power_lower,
 };

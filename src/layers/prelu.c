@@ -5,6 +5,7 @@
  * sample and channel into scratch, then over the samples in order, whatever the number of threads.
  */
 #include "neuron.h"
+#include "op.h"
 
 struct prelu_param {
 	const struct moka_filler_param *filler;
@@ -165,6 +166,15 @@ static enum moka_status prelu_backward(const struct moka_layer *l, struct moka_c
 	return MOKA_OK;
 }
 
+static bool prelu_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	op->kind = MOKA_OP_ACT;
+	op->act.kind = MOKA_ACT_PRELU;
+	op->slopes = 0;
+	op->slopes_shared = ((const struct prelu_param *)l->param)->channel_shared;
+	return true;
+}
+
 const struct moka_layer_type moka_layer_prelu = {
 	.schema = { "PReLU", "prelu_param", 131, 0, &prelu_message, NULL, 0, NULL },
 	.doc = "keeps positive values, scales negative ones by a learned slope",
@@ -176,4 +186,5 @@ const struct moka_layer_type moka_layer_prelu = {
 	.shape = prelu_shape,
 	.forward = prelu_forward,
 	.backward = prelu_backward,
+	.lower = prelu_lower,
 };

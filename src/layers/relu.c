@@ -5,6 +5,7 @@
  * may read either. For a negative slope a copy of the input is kept.
  */
 #include "neuron.h"
+#include "op.h"
 
 struct relu_param {
 	float negative_slope;
@@ -53,6 +54,11 @@ static enum moka_status relu_backward(const struct moka_layer *l, struct moka_ca
 	return moka__neuron_backward(l, c, relu_gradient_range, l->param);
 }
 
+static bool relu_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	return moka__op_relu(op, (real)((const struct relu_param *)l->param)->negative_slope);
+}
+
 const struct moka_layer_type moka_layer_relu = {
 	.schema = { "ReLU", "relu_param", 123, 30, &relu_message, "RELU", 18, NULL },
 	.doc = "keeps positive values, cuts off (or scales) negative ones",
@@ -64,5 +70,6 @@ const struct moka_layer_type moka_layer_relu = {
 	.shape = relu_shape,
 	.forward = relu_forward,
 	.backward = relu_backward,
+	.lower = relu_lower,
 };
 /* clang-format on */

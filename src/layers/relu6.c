@@ -5,6 +5,7 @@
  * BVLC Caffe has no such layer; MobileNet-YOLO and other forks do. They take a ReLUParameter and ignore it.
  */
 #include "neuron.h"
+#include "op.h"
 
 static const struct moka_field relu6_fields[] = { { "negative_slope", 1, MOKA_FLOAT, MOKA_OPTIONAL, MOKA_NOWHERE, 0,
 						    NULL, NULL, NULL, "read and ignored, as the forks do",
@@ -39,12 +40,18 @@ static enum moka_status relu6_backward(const struct moka_layer *l, struct moka_c
 	return moka__neuron_backward(l, c, relu6_gradient_range, NULL);
 }
 
+static bool relu6_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	(void)l;
+	return moka__op_clip(op, 0, 6);
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_relu6 = {
 	.schema = { "ReLU6", "relu6_param", 211, 61, &relu6_message, NULL, 0, "MobileNet-YOLO, openvinotoolkit and others" },
 	.doc = "keeps values between 0 and 6, cuts off the rest",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_INPLACE | MOKA_ELEMENTWISE | MOKA_PARTIAL | MOKA_READS_TOP,
-	.shape = moka_shape_same, .forward = relu6_forward, .backward = relu6_backward,
+	.shape = moka_shape_same, .forward = relu6_forward, .backward = relu6_backward, .lower = relu6_lower,
 };
 /* clang-format on */

@@ -3,6 +3,7 @@
  * axis at the same place, one of -1 is what the others leave. The values stay as they lie.
  */
 #include "blocks.h"
+#include "op.h"
 
 struct reshape_param {
 	const struct moka_shape_param *shape;
@@ -139,12 +140,18 @@ static enum moka_status reshape_backward(const struct moka_layer *l, struct moka
 	return MOKA_OK;
 }
 
+static bool reshape_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	(void)l;
+	return moka__op_identity(op);
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_reshape = {
 	.schema = { "Reshape", "reshape_param", 133, 0, &reshape_message, NULL, 0, NULL },
 	.doc = "gives its input another shape",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
-	.shape = reshape_shape, .forward = reshape_forward, .backward = reshape_backward,
+	.shape = reshape_shape, .forward = reshape_forward, .backward = reshape_backward, .lower = reshape_lower,
 };
 /* clang-format on */

@@ -2,6 +2,7 @@
  * Slice: cuts its bottom along one axis, at the slice points or, where none are given, into equal parts.
  */
 #include "blocks.h"
+#include "op.h"
 
 struct slice_param {
 	int32_t axis;
@@ -133,12 +134,18 @@ static enum moka_status slice_backward(const struct moka_layer *l, struct moka_c
 	return MOKA_OK;
 }
 
+static bool slice_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	op->kind = MOKA_OP_SLICE;
+	return ((const struct slice *)l->priv)->axis == 1 && l->bottom[0].shape.n == 4;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_slice = {
 	.schema = { "Slice", "slice_param", 126, 31, &slice_message, "SLICE", 33, NULL },
 	.doc = "cuts its input into parts along one axis",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = -1,
 	.flags = MOKA_PARTIAL,
-	.shape = slice_shape, .forward = slice_forward, .backward = slice_backward,
+	.shape = slice_shape, .forward = slice_forward, .backward = slice_backward, .lower = slice_lower,
 };
 /* clang-format on */

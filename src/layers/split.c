@@ -5,6 +5,7 @@
  * file names it.
  */
 #include "blocks.h"
+#include "op.h"
 
 static enum moka_status split_forward(const struct moka_layer *l, struct moka_call *c)
 {
@@ -33,12 +34,18 @@ static enum moka_status split_backward(const struct moka_layer *l, struct moka_c
 	return MOKA_OK;
 }
 
+static bool split_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	(void)l;
+	return moka__op_identity(op);
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_split = {
 	.schema = { "Split", NULL, 0, 0, NULL, "SPLIT", 22, NULL },
 	.doc = "hands one input on to several readers",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = -1,
 	.flags = MOKA_ELEMENTWISE | MOKA_PARTIAL,
-	.shape = moka_shape_same, .forward = split_forward, .backward = split_backward,
+	.shape = moka_shape_same, .forward = split_forward, .backward = split_backward, .lower = split_lower,
 };
 /* clang-format on */
