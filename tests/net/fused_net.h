@@ -6,6 +6,8 @@
 
 #include "net/fused.h"
 
+#include <math.h>
+
 struct fused_net {
 	struct moka_buf *out;
 	struct moka_rng r;
@@ -169,18 +171,20 @@ static inline void fused_net(struct moka_buf *out, uint64_t seed, int layers, in
 	}
 }
 
-/* Parameters as no filler leaves them: small numbers, positive ones where a root is taken of them. */
+/* Parameters as no filler leaves them: numbers that keep values near 1, positive ones where a root is taken of them. */
 static inline void fused_weights(struct moka_net *n, uint64_t seed)
 {
 	for (int p = 0; p < n->n_params; p++) {
 		const bool positive = n->params[p].role && (!strcmp(n->params[p].role, "variance") ||
 							    !strcmp(n->params[p].role, "divisor"));
+		const struct moka_shape *s = &n->params[p].shape;
+		const double size = s->n > 1 ? 1 / sqrt((double)moka_shape_count_range(s, 1, s->n)) : 0.3;
 		struct moka_rng r;
 
 		moka_rng_seed(&r, seed, (uint64_t)p);
 		for (int64_t i = 0; i < n->params[p].count; i++)
 			n->params[p].data[i] = positive ? (real)(0.5 + moka_rng_uniform(&r)) :
-							  (real)(0.3 * moka_rng_gaussian(&r));
+							  (real)(size * moka_rng_gaussian(&r));
 	}
 	moka_net_touch(n);
 }

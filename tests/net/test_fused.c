@@ -106,7 +106,7 @@ T_TEST(random_nets_too)
 		moka_buf_init(&text, 0);
 		fused_net(&text, seed, 4 + (int)(seed % 20), 1 + (int)(seed % 3));
 		snprintf(what, sizeof(what), "random net %d", (int)seed);
-		check_net(text.data, what, 2e-4);
+		check_net(text.data, what, 2e-5);
 		moka_buf_release(&text);
 	}
 }
