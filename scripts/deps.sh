@@ -4,7 +4,7 @@
 set -eu
 
 packages="gcc clang clang-format libclang-rt-14-dev meson ninja-build pkg-config python3 make
- libpthreadpool-dev libhdf5-dev liblmdb-dev libleveldb-dev libjpeg-dev libpng-dev zlib1g-dev
+ libhdf5-dev liblmdb-dev libleveldb-dev libjpeg-dev libpng-dev zlib1g-dev
  libcmocka-dev protobuf-compiler graphviz librsvg2-bin dataset-fashion-mnist"
 
 missing=

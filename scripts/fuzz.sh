@@ -11,5 +11,5 @@ mkdir -p "build-fuzz/corpus-$target"
 clang -g -D_GNU_SOURCE -fsanitize=address,undefined,fuzzer -Iinclude -Isrc -Itests/fuzz \
 	"tests/fuzz/fuzz_$target.c" tests/fuzz/file.c -o "build-fuzz/fuzz_$target" \
 	build-fuzz/src/libmoka_house.a $(find build-fuzz/src/kernels -name '*.a') \
-	$(pkg-config --cflags --libs hdf5 lmdb libjpeg libpng zlib) -lpthreadpool -lm -lpthread
+	$(pkg-config --cflags --libs hdf5 lmdb libjpeg libpng zlib) -lm -lpthread
 exec "build-fuzz/fuzz_$target" "build-fuzz/corpus-$target" "tests/fuzz/corpus/$target" -max_total_time="$seconds" -rss_limit_mb=4096

@@ -17,15 +17,15 @@
 
 enum moka_op_kind {
 	MOKA_OP_NONE,
-	MOKA_OP_CONV,	  /* 4 axes, one bottom */
-	MOKA_OP_INNER,	  /* rows of bottom times a matrix: bottom and top plain, channels on axis 1 of a top of 2 axes */
-	MOKA_OP_AFFINE,	  /* top = scale[channel] bottom + shift[channel] */
-	MOKA_OP_ACT,	  /* value by value */
-	MOKA_OP_ADD2,	  /* a bottom0 + b bottom1 */
-	MOKA_OP_CONCAT,	  /* along channels, 4 axes */
-	MOKA_OP_SLICE,	  /* likewise */
-	MOKA_OP_POOL,	  /* 4 axes */
-	MOKA_OP_LRN,	  /* across channels, 4 axes */
+	MOKA_OP_CONV,	/* 4 axes, one bottom */
+	MOKA_OP_INNER,	/* rows of bottom times a matrix: bottom and top plain, channels on axis 1 of a top of 2 axes */
+	MOKA_OP_AFFINE, /* top = scale[channel] bottom + shift[channel] */
+	MOKA_OP_ACT,	/* value by value */
+	MOKA_OP_ADD2,	/* a bottom0 + b bottom1 */
+	MOKA_OP_CONCAT, /* along channels, 4 axes */
+	MOKA_OP_SLICE,	/* likewise */
+	MOKA_OP_POOL,	/* 4 axes */
+	MOKA_OP_LRN,	/* across channels, 4 axes */
 	MOKA_OP_IDENTITY, /* every top holds bottom 0's values in their order, perhaps in another shape */
 };
 

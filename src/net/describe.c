@@ -43,9 +43,9 @@ void moka_plan_step(const struct moka_plan *p, int i, struct moka_plan_step *out
 					.out_blob = to < 0 ? -1 : p->values[to].blob,
 					.in_block = in < 0 ? 1 : p->values[in].block,
 					.out_block = to < 0 ? 1 : p->values[to].block,
-					.adds_blob = w->kind == MOKA__WORK_CONV && w->n_in > 1 ?
-							     p->values[w->in[1]].blob :
-							     -1 };
+					.adds_blob = w->kind == MOKA__WORK_CONV && w->n_in > 1
+							     ? p->values[w->in[1]].blob
+							     : -1 };
 	if (p->cost > 0)
 		out->share = w->cost / p->cost;
 	for (int k = 0; k < w->n_out; k++)

@@ -23,13 +23,13 @@ struct moka__value {
 	int blob;
 	int64_t images, channels, height, width; /* of other than 4 axes: (d0, d1, the rest, 1) */
 	bool image;				 /* 4 axes */
-	bool input, output;			 /* filled from outside; shown to the outside, so plain and in its own place */
-	int producer, readers;			 /* while works are joined: which work makes it, how many take it */
+	bool input, output;    /* filled from outside; shown to the outside, so plain and in its own place */
+	int producer, readers; /* while works are joined: which work makes it, how many take it */
 	/* layout.c */
 	int block;
-	int from;    /* the value of which it is a part; -1: none */
-	int64_t at;  /* its first value, counted from that one's */
-	bool strided; /* a part of another's channels: its images lie as far apart as the other's */
+	int from;	    /* the value of which it is a part; -1: none */
+	int64_t at;	    /* its first value, counted from that one's */
+	bool strided;	    /* a part of another's channels: its images lie as far apart as the other's */
 	int plain, blocked; /* copies of it in the other layout; -1 */
 	/* place.c */
 	int unit;
@@ -104,7 +104,7 @@ void moka__plan_fuse(struct moka_plan *p);
 /* layout.c */
 enum moka_status moka__plan_layout(struct moka_plan *p);
 int64_t moka__value_image(const struct moka_plan *p, int value); /* values from one image to the next */
-int64_t moka__value_count(const struct moka__value *v);		  /* as the blob's shape says */
+int64_t moka__value_count(const struct moka__value *v);		 /* as the blob's shape says */
 
 /* place.c */
 enum moka_status moka__plan_place(struct moka_plan *p);

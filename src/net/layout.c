@@ -66,7 +66,8 @@ static void want(struct lay *y, int value, int wish)
 		y->wish[value] = (char)MOKA_MAX(y->wish[value], wish);
 }
 
-static struct moka_conv_desc describe(const struct lay *y, const struct moka__work *w, bool in_blocked, bool out_blocked)
+static struct moka_conv_desc describe(const struct lay *y, const struct moka__work *w, bool in_blocked,
+				      bool out_blocked)
 {
 	const struct moka__value *x = &y->p->values[w->in[0]], *out = &y->p->values[w->out[0]];
 	struct moka_conv_desc d = { .images = x->images,

@@ -181,9 +181,9 @@ enum moka_status moka_net_to_msg(const struct moka_net *n, const struct moka_exe
 enum moka_keep { MOKA_KEEP_OUTPUTS, MOKA_KEEP_ALL };
 
 struct moka_exec_options {
-	enum moka_keep keep;	/* OUTPUTS: blobs share memory as their lives allow; only outputs and inputs stay */
-	bool backward;		/* needs KEEP_ALL */
-	bool by_layer;		/* OUTPUTS: layer by layer, not by a plan (MOKA_PLAN=off in the environment: likewise) */
+	enum moka_keep keep; /* OUTPUTS: blobs share memory as their lives allow; only outputs and inputs stay */
+	bool backward;	     /* needs KEEP_ALL */
+	bool by_layer;	     /* OUTPUTS: layer by layer, not by a plan (MOKA_PLAN=off in the environment: likewise) */
 	struct moka_pool *pool; /* borrowed; NULL: this thread */
 	uint64_t seed;
 };
@@ -225,9 +225,9 @@ void moka_plan_free(struct moka_plan *p);
 struct moka_plan_step {
 	const int *layers; /* those that are one step, in order; none: a copy into another layout */
 	int n_layers;
-	const char *algorithm; /* for people */
-	int in_blob, out_blob; /* of the first bottom, of the first top; -1: none */
-	int adds_blob;	       /* added in the same step; -1: none */
+	const char *algorithm;	 /* for people */
+	int in_blob, out_blob;	 /* of the first bottom, of the first top; -1: none */
+	int adds_blob;		 /* added in the same step; -1: none */
 	int in_block, out_block; /* 1: plain, NCHW; else channels in blocks of so many */
 	size_t offset, bytes;	 /* of the first top in the block of blobs; of all tops */
 	int64_t macs;

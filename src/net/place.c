@@ -102,7 +102,8 @@ static size_t place_in_order(struct moka__room *rooms, int n, struct moka__room 
 bool moka__place_rooms(struct moka__room *rooms, int n, struct moka_arena *a, size_t *total)
 {
 	int (*const orders[])(const void *, const void *) = { by_size, by_area, by_life, by_begin };
-	struct moka__room *placed = MOKA_NEWN(a, n + 1, struct moka__room), *best = MOKA_NEWN(a, n + 1, struct moka__room);
+	struct moka__room *placed = MOKA_NEWN(a, n + 1, struct moka__room),
+			  *best = MOKA_NEWN(a, n + 1, struct moka__room);
 
 	if (!placed || !best)
 		return false;

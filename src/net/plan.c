@@ -81,10 +81,9 @@ static enum moka_status place_shared(struct moka__plan *p, const struct moka_net
 	share_places(p, n);
 	for (int i = 0; i < n->n_blobs; i++)
 		if (p->unit[i] == i)
-			rooms[n_rooms++] = (struct moka__room){ i,
-								moka__blob_bytes(
-									moka_shape_count(&n->blobs[i].shape)),
-								0, p->begin[i], p->end[i] };
+			rooms[n_rooms++] =
+				(struct moka__room){ i, moka__blob_bytes(moka_shape_count(&n->blobs[i].shape)), 0,
+						     p->begin[i], p->end[i] };
 	if (!moka__place_rooms(rooms, n_rooms, a, &p->bytes))
 		return MOKA_ERR_NOMEM;
 	for (int i = 0; i < n_rooms; i++)

@@ -62,9 +62,9 @@ size_t moka__steps_scratch(const struct moka_exec *e)
 
 	for (int i = 0; i < e->fused->n_works; i++) {
 		const struct moka__work *w = &e->fused->works[i];
-		const size_t need = w->conv		      ? moka_conv_op_scratch(w->conv, threads) :
-				    w->kind == MOKA__WORK_LAYER ? e->n->layers[w->layers[0]].l.scratch_bytes :
-								  0;
+		const size_t need = w->conv			  ? moka_conv_op_scratch(w->conv, threads)
+				    : w->kind == MOKA__WORK_LAYER ? e->n->layers[w->layers[0]].l.scratch_bytes
+								  : 0;
 
 		most = MOKA_MAX(most, need);
 	}

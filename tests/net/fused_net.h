@@ -77,10 +77,11 @@ static inline void fused_pool(struct fused_net *g, int a)
 	const bool halves = !g->size_two[a] && fused_pick(g, 2);
 	const char *const geometry = halves ? "kernel_size: 2 stride: 2" : "kernel_size: 3 stride: 1 pad: 1";
 
-	moka_buf_printf(g->out,
-			"layer { name: 'l%d' type: 'Pooling' bottom: 'b%d' top: 'b%d' pooling_param { pool: %s %s } }\n",
-			g->layers++, a, fused_blob(g, g->channels[a], g->size_two[a] || halves),
-			fused_pick(g, 2) ? "MAX" : "AVE", geometry);
+	moka_buf_printf(
+		g->out,
+		"layer { name: 'l%d' type: 'Pooling' bottom: 'b%d' top: 'b%d' pooling_param { pool: %s %s } }\n",
+		g->layers++, a, fused_blob(g, g->channels[a], g->size_two[a] || halves),
+		fused_pick(g, 2) ? "MAX" : "AVE", geometry);
 }
 
 static inline void fused_sum(struct fused_net *g, int a)
@@ -136,10 +137,11 @@ static inline void fused_net(struct moka_buf *out, uint64_t seed, int layers, in
 
 	moka_rng_seed(&g.r, seed, 3);
 	fused_blob(&g, first[fused_pick(&g, 5)], false);
-	moka_buf_printf(out,
-			"layer { name: 'in' type: 'Input' top: 'b0' input_param { shape { dim: %d dim: %d dim: 7 dim: 6 } "
-			"} }\n",
-			images, g.channels[0]);
+	moka_buf_printf(
+		out,
+		"layer { name: 'in' type: 'Input' top: 'b0' input_param { shape { dim: %d dim: %d dim: 7 dim: 6 } "
+		"} }\n",
+		images, g.channels[0]);
 	for (int i = 0; i < layers && g.blobs < 70; i++) {
 		const int a = fused_pick(&g, 3) ? g.blobs - 1 : fused_pick(&g, g.blobs);
 		const int kind = fused_pick(&g, 10), made = g.blobs;
@@ -175,16 +177,16 @@ static inline void fused_net(struct moka_buf *out, uint64_t seed, int layers, in
 static inline void fused_weights(struct moka_net *n, uint64_t seed)
 {
 	for (int p = 0; p < n->n_params; p++) {
-		const bool positive = n->params[p].role && (!strcmp(n->params[p].role, "variance") ||
-							    !strcmp(n->params[p].role, "divisor"));
+		const bool positive = n->params[p].role &&
+				      (!strcmp(n->params[p].role, "variance") || !strcmp(n->params[p].role, "divisor"));
 		const struct moka_shape *s = &n->params[p].shape;
 		const double size = s->n > 1 ? 1 / sqrt((double)moka_shape_count_range(s, 1, s->n)) : 0.3;
 		struct moka_rng r;
 
 		moka_rng_seed(&r, seed, (uint64_t)p);
 		for (int64_t i = 0; i < n->params[p].count; i++)
-			n->params[p].data[i] = positive ? (real)(0.5 + moka_rng_uniform(&r)) :
-							  (real)(size * moka_rng_gaussian(&r));
+			n->params[p].data[i] =
+				positive ? (real)(0.5 + moka_rng_uniform(&r)) : (real)(size * moka_rng_gaussian(&r));
 	}
 	moka_net_touch(n);
 }

@@ -7,8 +7,7 @@
 #define INPUT(n, c)                                                                                                    \
 	"layer { name: 'data' type: 'Input' top: 'data' input_param { shape { dim: " n " dim: " c                      \
 	" dim: 9 dim: 8 } } }\n"
-#define ONE(name, type, bottom, top)                                                                                   \
-	"layer { name: '" name "' type: '" type "' bottom: '" bottom "' top: '" top "' }\n"
+#define ONE(name, type, bottom, top) "layer { name: '" name "' type: '" type "' bottom: '" bottom "' top: '" top "' }\n"
 #define TWO(name, type, a, b)                                                                                          \
 	"layer { name: '" name "' type: '" type "' bottom: '" a "' bottom: '" b "' top: '" name "' }\n"
 
@@ -30,35 +29,37 @@ static const struct {
 	  INPUT("2", "8") CONV("a", "data", "16", "") CONV("b", "data", "8", "") ONE("r", "ReLU", "b", "b")
 		  CONV("c", "b", "24", "") "layer { name: 'cat' type: 'Concat' bottom: 'a' bottom: 'b' bottom: 'c' "
 					   "top: 'cat' }\n" CONV("d", "cat", "8", "") },
-	{ "channels that don't fill blocks",
-	  INPUT("2", "5") CONV("a", "data", "5", "") CONV("b", "a", "11", "") TWO("cat", "Concat", "a", "b")
-		  CONV("d", "cat", "3", "") },
+	{ "channels that don't fill blocks", INPUT("2", "5") CONV("a", "data", "5", "") CONV("b", "a", "11", "")
+						     TWO("cat", "Concat", "a", "b") CONV("d", "cat", "3", "") },
 	{ "a concat within a concat, and a reader of each",
 	  INPUT("2", "8") CONV("a", "data", "8", "") CONV("b", "a", "8", "") TWO("ab", "Concat", "a", "b")
-		  CONV("c", "ab", "8", "") TWO("abc", "Concat", "ab", "c") CONV("d", "abc", "8", "")
-			  TWO("abcd", "Concat", "abc", "d") ONE("p", "BatchNorm", "abcd", "p") CONV("e", "p", "8", "") },
+		  CONV("c", "ab", "8", "") TWO("abc", "Concat", "ab", "c") CONV("d", "abc", "8", "") TWO(
+			  "abcd", "Concat", "abc", "d") ONE("p", "BatchNorm", "abcd", "p") CONV("e", "p", "8", "") },
 	{ "a blob in two concats, and twice in one",
 	  INPUT("2", "8") CONV("a", "data", "8", "") CONV("b", "a", "8", "") TWO("x", "Concat", "a", "b")
 		  TWO("y", "Concat", "b", "b") CONV("d", "x", "8", "") CONV("e", "y", "8", "") },
 	{ "two readers of a convolution: its sum stays where it is",
 	  INPUT("1", "8") CONV("a", "data", "8", "") ONE("r", "ReLU", "a", "r") CONV("b", "a", "8", "")
 		  TWO("sum", "Eltwise", "r", "b") },
-	{ "an output in the middle",
-	  INPUT("2", "8") CONV("a", "data", "8", "") ONE("r", "ReLU", "a", "r") CONV("b", "a", "8", "") TWO("cat", "Concat", "a", "b") },
-	{ "depthwise, grouped",
-	  INPUT("2", "16") CONV("a", "data", "16", "group: 16") ONE("r", "ReLU6", "a", "a") CONV("b", "a", "32", "group: 2")
-		  CONV("c", "b", "6", "group: 2") },
+	{ "an output in the middle", INPUT("2", "8") CONV("a", "data", "8", "") ONE("r", "ReLU", "a", "r")
+					     CONV("b", "a", "8", "") TWO("cat", "Concat", "a", "b") },
+	{ "depthwise, grouped", INPUT("2", "16") CONV("a", "data", "16", "group: 16") ONE("r", "ReLU6", "a", "a")
+					CONV("b", "a", "32", "group: 2") CONV("c", "b", "6", "group: 2") },
 	{ "a slice, its parts convolved and joined again",
-	  INPUT("2", "8") CONV("a", "data", "16", "")
-		  "layer { name: 's' type: 'Slice' bottom: 'a' top: 's0' top: 's1' }\n" CONV("b", "s0", "8", "")
-			  TWO("cat", "Concat", "b", "s1") TWO("tac", "Concat", "s1", "s0") CONV("d", "cat", "8", "") },
-	{ "in place on the input: by layer", INPUT("1", "4") ONE("r", "ReLU", "data", "data") CONV("a", "data", "4", "") },
+	  INPUT("2", "8") CONV("a", "data", "16",
+			       "") "layer { name: 's' type: 'Slice' bottom: 'a' top: 's0' top: 's1' }\n" CONV("b", "s0",
+													      "8", "")
+		  TWO("cat", "Concat", "b", "s1") TWO("tac", "Concat", "s1", "s0") CONV("d", "cat", "8", "") },
+	{ "in place on the input: by layer",
+	  INPUT("1", "4") ONE("r", "ReLU", "data", "data") CONV("a", "data", "4", "") },
 	{ "flat values: inner products, dropout",
-	  INPUT("3", "3") CONV("a", "data", "8", "") ONE("f", "Flatten", "a", "f")
-		  "layer { name: 'ip' type: 'InnerProduct' bottom: 'f' top: 'ip' inner_product_param { num_output: 12 } "
-		  "}\n" ONE("bn", "BatchNorm", "ip", "ip") ONE("r", "PReLU", "ip", "ip") ONE("drop", "Dropout", "ip", "ip")
-			  "layer { name: 'ip2' type: 'InnerProduct' bottom: 'ip' top: 'ip2' inner_product_param { "
-			  "num_output: 5 } }\n" ONE("prob", "Softmax", "ip2", "prob") },
+	  INPUT("3", "3") CONV("a", "data", "8", "") ONE(
+		  "f", "Flatten", "a",
+		  "f") "layer { name: 'ip' type: 'InnerProduct' bottom: 'f' top: 'ip' inner_product_param { num_output: 12 } "
+		       "}\n" ONE("bn", "BatchNorm", "ip", "ip") ONE("r", "PReLU", "ip", "ip") ONE(
+			       "drop", "Dropout", "ip",
+			       "ip") "layer { name: 'ip2' type: 'InnerProduct' bottom: 'ip' top: 'ip2' inner_product_param { "
+				     "num_output: 5 } }\n" ONE("prob", "Softmax", "ip2", "prob") },
 	{ "nothing to compute", INPUT("1", "4") ONE("s", "Split", "data", "s") },
 	{ "an empty batch", INPUT("0", "4") CONV("a", "data", "4", "") ONE("r", "ReLU", "a", "a") },
 };
@@ -122,8 +123,9 @@ static const struct moka_plan *plan_of(struct moka_exec *e)
 T_TEST(joins_what_can_be_joined)
 {
 	static const char net[] = INPUT("1", "8") CONV("a", "data", "16", "") ONE("bn", "BatchNorm", "a", "a")
-		ONE("s", "Scale", "a", "a") ONE("r", "ReLU", "a", "a") CONV("b", "a", "16", "") ONE("bnb", "BatchNorm", "b", "b")
-			TWO("sum", "Eltwise", "a", "b") ONE("r2", "ReLU", "sum", "sum") ONE("out", "TanH", "sum", "out");
+		ONE("s", "Scale", "a", "a") ONE("r", "ReLU", "a", "a") CONV("b", "a", "16", "")
+			ONE("bnb", "BatchNorm", "b", "b") TWO("sum", "Eltwise", "a", "b")
+				ONE("r2", "ReLU", "sum", "sum") ONE("out", "TanH", "sum", "out");
 	struct moka_plan_step s[8];
 	struct nets t;
 	const struct moka_plan *p;
@@ -174,7 +176,8 @@ static void check_memory(struct nets *t, const char *what)
 
 T_TEST(memory_is_near_its_bound)
 {
-	const char *const names[] = { "lenet", "squeezenet", "mobilenet1", "mobilenet2", "googlenet", "caffenet", "resnet50" };
+	const char *const names[] = { "lenet",	   "squeezenet", "mobilenet1", "mobilenet2",
+				      "googlenet", "caffenet",	 "resnet50" };
 	static const struct moka_model_options any = { .expect = MOKA_MODEL_NET };
 	struct moka_error err = { 0 };
 
@@ -194,8 +197,8 @@ T_TEST(memory_is_near_its_bound)
 		T_OK(moka_plan_new(&p, t.n, &err), &err);
 		T_TRUE(p != NULL);
 		moka_plan_memory(p, &b);
-		print_message("%s: %zu kB, bound %zu kB, %d steps of %d layers\n", names[i], b.values / 1000, b.bound / 1000,
-			      moka_plan_steps(p), t.n->n_layers);
+		print_message("%s: %zu kB, bound %zu kB, %d steps of %d layers\n", names[i], b.values / 1000,
+			      b.bound / 1000, moka_plan_steps(p), t.n->n_layers);
 		T_INT(b.bound, bound_of(p));
 		T_TRUE((double)b.values <= 1.1 * (double)b.bound);
 		moka_plan_free(p);
@@ -240,9 +243,10 @@ T_TEST(no_two_values_overlap)
 
 T_TEST(the_shared_models)
 {
-	static const char *const models[] = { "cifar10-full-v1", "hyperlpr-chars", "lenet-mnist", "mtcnn-det1",
-					      "mtcnn-det2",	 "mtcnn-det3",	   "nsfw-squeezenet", "pcn-1",
-					      "rfb320-face",	 "squeezenet-traffic", "wechat-qr", "yuface-ssd" };
+	static const char *const models[] = {
+		"cifar10-full-v1", "hyperlpr-chars", "lenet-mnist", "mtcnn-det1",	  "mtcnn-det2", "mtcnn-det3",
+		"nsfw-squeezenet", "pcn-1",	     "rfb320-face", "squeezenet-traffic", "wechat-qr",	"yuface-ssd"
+	};
 	static const struct moka_model_options any = { .expect = MOKA_MODEL_NET };
 
 	if (!t_shared())
@@ -277,7 +281,7 @@ T_TEST(the_shared_models)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(same_as_by_layer),      T_CASE(random_nets_too),	     T_CASE(joins_what_can_be_joined),
+	T_CASE(same_as_by_layer),      T_CASE(random_nets_too),		 T_CASE(joins_what_can_be_joined),
 	T_CASE(no_two_values_overlap), T_CASE(memory_is_near_its_bound), T_CASE(the_shared_models),
 };
 
