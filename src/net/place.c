@@ -2,15 +2,18 @@
  * place.c - things with a size and a life, placed in one block.
  *
  * Best fit: in some order, each goes into the smallest hole among those placed that live at the same time. No order is best
- * for every net: the largest first, those that live longest first, and the largest product of both are tried, and the
- * shortest block is taken. It ends within a few hundredths of the bound (what is alive at the worst moment) on nets as they
- * are.
+ * for every net: the largest first, those that live longest first, the largest product of both are tried, and, where there are
+ * few, exchanges of two; the shortest block is taken. That ends at the bound (what is alive at the worst moment), or a few
+ * hundredths above it, on nets as they are.
  */
 #include "net/fused.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define FEW_ROOMS 300
+#define EXCHANGES 100
 
 static int by_id(const struct moka__room *x, const struct moka__room *y)
 {
@@ -84,13 +87,22 @@ static void insert(struct moka__room *placed, int n, const struct moka__room *u)
 	placed[at] = *u;
 }
 
+/* The order in `rooms` itself. */
+static int as_it_is(const void *a, const void *b)
+{
+	(void)a;
+	(void)b;
+	return 0;
+}
+
 /* Leaves the rooms by offset, in `placed`. */
 static size_t place_in_order(struct moka__room *rooms, int n, struct moka__room *placed,
 			     int (*order)(const void *, const void *))
 {
 	size_t total = 0;
 
-	qsort(rooms, (size_t)n, sizeof(*rooms), order);
+	if (order != as_it_is)
+		qsort(rooms, (size_t)n, sizeof(*rooms), order);
 	for (int i = 0; i < n; i++) {
 		rooms[i].offset = best_fit(&rooms[i], placed, i);
 		insert(placed, i, &rooms[i]);
@@ -99,24 +111,66 @@ static size_t place_in_order(struct moka__room *rooms, int n, struct moka__room 
 	return total;
 }
 
+struct search {
+	struct moka__room *rooms, *placed, *best;
+	int n;
+	size_t total, bound;
+};
+
+static void try_order(struct search *s, int (*order)(const void *, const void *))
+{
+	const size_t t = place_in_order(s->rooms, s->n, s->placed, order);
+
+	if (t >= s->total)
+		return;
+	s->total = t;
+	memcpy(s->best, s->placed, (size_t)s->n * sizeof(*s->best));
+}
+
+/* Orders near the best one: two rooms exchanged, kept where that is no worse. Always the same ones. */
+static void try_exchanges(struct search *s)
+{
+	struct moka_rng r;
+
+	moka_rng_seed(&r, 1, (uint64_t)s->n);
+	qsort(s->rooms, (size_t)s->n, sizeof(*s->rooms), by_size);
+	for (int i = 0; i < EXCHANGES && s->total > s->bound; i++) {
+		const uint64_t n = (uint64_t)s->n;
+		struct moka__room *a = &s->rooms[moka_rng_below(&r, n)], *b = &s->rooms[moka_rng_below(&r, n)], x = *a;
+		const size_t before = s->total;
+
+		*a = *b;
+		*b = x;
+		try_order(s, as_it_is);
+		if (s->total < before || moka_rng_below(&r, 8) == 0)
+			continue;
+		x = *a;
+		*a = *b;
+		*b = x;
+	}
+}
+
 bool moka__place_rooms(struct moka__room *rooms, int n, struct moka_arena *a, size_t *total)
 {
 	int (*const orders[])(const void *, const void *) = { by_size, by_area, by_life, by_begin };
-	struct moka__room *placed = MOKA_NEWN(a, n + 1, struct moka__room),
-			  *best = MOKA_NEWN(a, n + 1, struct moka__room);
+	struct search s = { .rooms = rooms,
+			    .placed = MOKA_NEWN(a, n + 1, struct moka__room),
+			    .best = MOKA_NEWN(a, n + 1, struct moka__room),
+			    .n = n,
+			    .total = SIZE_MAX };
+	int last = 0;
 
-	if (!placed || !best)
+	if (!s.placed || !s.best)
 		return false;
-	*total = SIZE_MAX;
-	for (size_t i = 0; i < MOKA_COUNT(orders); i++) {
-		const size_t t = place_in_order(rooms, n, placed, orders[i]);
-
-		if (t < *total) {
-			*total = t;
-			memcpy(best, placed, (size_t)n * sizeof(*best));
-		}
-	}
-	memcpy(rooms, best, (size_t)n * sizeof(*best));
+	for (int i = 0; i < n; i++)
+		last = MOKA_MAX(last, rooms[i].begin);
+	s.bound = moka__place_bound(rooms, n, last, a);
+	for (size_t i = 0; i < MOKA_COUNT(orders) && s.total > s.bound; i++)
+		try_order(&s, orders[i]);
+	if (n > 1 && n <= FEW_ROOMS)
+		try_exchanges(&s);
+	memcpy(rooms, s.best, (size_t)n * sizeof(*rooms));
+	*total = n ? s.total : 0;
 	return true;
 }
 
