@@ -22,10 +22,10 @@
 #endif
 
 #define MOST_LANES 16
-#define TILE 6		     /* places of a row at a time */
-#define PIECE 16384	     /* values that are worth handing to another thread */
-#define FIRST_CHANNELS 4     /* of a plain image that a blocked convolution reads */
-#define LRN_CHANNELS 4096    /* across which a row of squares is kept on the stack */
+#define TILE 6		  /* places of a row at a time */
+#define PIECE 16384	  /* values that are worth handing to another thread */
+#define FIRST_CHANNELS 4  /* of a plain image that a blocked convolution reads */
+#define LRN_CHANNELS 4096 /* across which a row of squares is kept on the stack */
 
 typedef real v8 __attribute__((vector_size(8 * sizeof(real)), aligned(4)));
 typedef real v16 __attribute__((vector_size(16 * sizeof(real)), aligned(4)));
@@ -143,7 +143,8 @@ static void clear_spare(const struct moka_tensor *y, int64_t b, int64_t n, real 
 }
 
 /* act() may read slopes of channels that don't exist: a whole block of them is prepared. */
-static struct moka_act own_act(const struct moka_act *a, const struct moka_tensor *y, int64_t b, real slopes[MOST_LANES])
+static struct moka_act own_act(const struct moka_act *a, const struct moka_tensor *y, int64_t b,
+			       real slopes[MOST_LANES])
 {
 	struct moka_act own = a ? *a : (struct moka_act){ .kind = MOKA_ACT_NONE };
 
@@ -261,7 +262,8 @@ MOKA__INLINE void pool_lanes(const struct pooling *j, const real *x, real *y, in
 	const struct moka_pool_desc *d = j->d;
 	const int64_t height = j->x->height, width = j->x->width;
 	int64_t h0 = oh * d->stride[0] - d->pad[0], w0 = ow * d->stride[1] - d->pad[1];
-	int64_t h1 = MOKA_MIN(h0 + d->kernel[0], height + d->pad[0]), w1 = MOKA_MIN(w0 + d->kernel[1], width + d->pad[1]);
+	int64_t h1 = MOKA_MIN(h0 + d->kernel[0], height + d->pad[0]),
+		w1 = MOKA_MIN(w0 + d->kernel[1], width + d->pad[1]);
 	const real share = 1 / (real)((h1 - h0) * (w1 - w0));
 	const bool max = d->kind == MOKA_POOL_MAX;
 	real v[MOST_LANES];
@@ -378,7 +380,8 @@ void moka_lrn_across(struct moka_pool *pool, int64_t size, real alpha, real beta
 {
 	struct lrn j = { x, y, MOKA_MIN(size / 2, LRN_CHANNELS / 2), alpha / (real)size, beta, k };
 
-	moka_parallel(pool, lrn_piece, &j, x->images * x->height * x->width, MOKA_MAX(PIECE / 4 / MOKA_MAX(x->channels, 1), 1));
+	moka_parallel(pool, lrn_piece, &j, x->images * x->height * x->width,
+		      MOKA_MAX(PIECE / 4 / MOKA_MAX(x->channels, 1), 1));
 }
 
 /* ---- convolution -------------------------------------------------------------------------------------------------- */
@@ -535,9 +538,9 @@ size_t moka_conv_op_bytes(const struct moka_conv_op *op)
 size_t moka_conv_op_scratch(const struct moka_conv_op *op, int threads)
 {
 	(void)threads;
-	return op->algorithm == MOKA_CONV_PLAIN && op->d.residual ?
-		       (size_t)(op->d.outputs * op->oh * op->ow) * sizeof(real) :
-		       0;
+	return op->algorithm == MOKA_CONV_PLAIN && op->d.residual
+		       ? (size_t)(op->d.outputs * op->oh * op->ow) * sizeof(real)
+		       : 0;
 }
 
 const char *moka_conv_op_name(const struct moka_conv_op *op)
@@ -607,19 +610,19 @@ MOKA__INLINE void finish(const struct convolving *j, const struct tile *t, int64
 }
 
 /* One tile; V a vector of b values, `lanes` values a place and block of the bottom (1: plain). */
-#define TILE_BODY(V, BLOCK, LANES)                                                                                         \
+#define TILE_BODY(V, BLOCK, LANES)                                                                                     \
 	const struct moka_conv_op *op = j->op;                                                                         \
 	const int64_t first = t->group * op->out_blocks + t->block;                                                    \
-	const int64_t step = op->in_blocks * op->taps * (LANES) * (BLOCK);                                                 \
+	const int64_t step = op->in_blocks * op->taps * (LANES) * (BLOCK);                                             \
 	const real *w0 = op->w + first * step, *w1 = t->two ? w0 + step : w0;                                          \
 	union {                                                                                                        \
 		V v[TILE];                                                                                             \
-		real r[TILE * (BLOCK)];                                                                                    \
+		real r[TILE * (BLOCK)];                                                                                \
 	} s0, s1;                                                                                                      \
 	V a0[TILE], a1[TILE];                                                                                          \
 	for (int p = 0; p < TILE; p++) {                                                                               \
-		a0[p] = *(const V *)(const void *)(op->b + first * (BLOCK));                                               \
-		a1[p] = t->two ? *(const V *)(const void *)(op->b + (first + 1) * (BLOCK)) : a0[p];                        \
+		a0[p] = *(const V *)(const void *)(op->b + first * (BLOCK));                                           \
+		a1[p] = t->two ? *(const V *)(const void *)(op->b + (first + 1) * (BLOCK)) : a0[p];                    \
 	}                                                                                                              \
 	for (int64_t ib = 0; ib < op->in_blocks; ib++) {                                                               \
 		const real *x = plane(j->x, t->image, t->group * op->in_blocks + ib);                                  \
@@ -627,7 +630,7 @@ MOKA__INLINE void finish(const struct convolving *j, const struct tile *t, int64
 			for (int64_t kw = 0; kw < op->d.kernel[1]; kw++) {                                             \
 				const real *at[TILE];                                                                  \
 				find_places(j, t, x, kh, kw, (LANES), at);                                             \
-				for (int l = 0; l < (LANES); l++, w0 += (BLOCK), w1 += (BLOCK)) {                              \
+				for (int l = 0; l < (LANES); l++, w0 += (BLOCK), w1 += (BLOCK)) {                      \
 					const V u0 = *(const V *)(const void *)w0, u1 = *(const V *)(const void *)w1;  \
 					for (int p = 0; p < TILE; p++) {                                               \
 						a0[p] += at[p][l] * u0;                                                \
@@ -640,24 +643,15 @@ MOKA__INLINE void finish(const struct convolving *j, const struct tile *t, int64
 		s0.v[p] = a0[p];                                                                                       \
 		s1.v[p] = a1[p];                                                                                       \
 	}                                                                                                              \
-	finish(j, t, first, (BLOCK), s0.r);                                                                                \
+	finish(j, t, first, (BLOCK), s0.r);                                                                            \
 	if (t->two)                                                                                                    \
 		finish(j, t, first + 1, (BLOCK), s1.r);
 
-MOKA__CLONES static void tile_8(const struct convolving *j, const struct tile *t)
-{
-	TILE_BODY(v8, 8, 8)
-}
+MOKA__CLONES static void tile_8(const struct convolving *j, const struct tile *t){ TILE_BODY(v8, 8, 8) }
 
-MOKA__CLONES static void tile_16(const struct convolving *j, const struct tile *t)
-{
-	TILE_BODY(v16, 16, 16)
-}
+MOKA__CLONES static void tile_16(const struct convolving *j, const struct tile *t){ TILE_BODY(v16, 16, 16) }
 
-MOKA__CLONES static void tile_first_8(const struct convolving *j, const struct tile *t)
-{
-	TILE_BODY(v8, 8, 1)
-}
+MOKA__CLONES static void tile_first_8(const struct convolving *j, const struct tile *t){ TILE_BODY(v8, 8, 1) }
 
 MOKA__CLONES static void tile_first_16(const struct convolving *j, const struct tile *t)
 {
@@ -670,9 +664,10 @@ static void rows_piece(void *arg, int64_t begin, int64_t end)
 	const struct convolving *j = arg;
 	const struct moka_conv_op *op = j->op;
 	const bool first = op->algorithm == MOKA_CONV_FIRST, wide = op->d.out_block == 16;
-	void (*const run)(const struct convolving *, const struct tile *) = first ? (wide ? tile_first_16 : tile_first_8) :
-									    wide  ? tile_16 :
-										    tile_8;
+	void (*const run)(const struct convolving *, const struct tile *) =
+		first  ? (wide ? tile_first_16 : tile_first_8)
+		: wide ? tile_16
+		       : tile_8;
 
 	for (int64_t i = begin; i < end; i++) {
 		int64_t rest = i;
@@ -691,21 +686,21 @@ static void rows_piece(void *arg, int64_t begin, int64_t end)
 	}
 }
 
-#define DEPTHWISE_BODY(V, BLOCK)                                                                                           \
+#define DEPTHWISE_BODY(V, BLOCK)                                                                                       \
 	const struct moka_conv_op *op = j->op;                                                                         \
-	const real *x = plane(j->x, t->image, t->block), *w = op->w + t->block * op->taps * (BLOCK);                       \
+	const real *x = plane(j->x, t->image, t->block), *w = op->w + t->block * op->taps * (BLOCK);                   \
 	union {                                                                                                        \
 		V v[TILE];                                                                                             \
-		real r[TILE * (BLOCK)];                                                                                    \
+		real r[TILE * (BLOCK)];                                                                                \
 	} s;                                                                                                           \
 	V a[TILE];                                                                                                     \
 	for (int p = 0; p < TILE; p++)                                                                                 \
-		a[p] = *(const V *)(const void *)(op->b + t->block * (BLOCK));                                             \
+		a[p] = *(const V *)(const void *)(op->b + t->block * (BLOCK));                                         \
 	for (int64_t kh = 0; kh < op->d.kernel[0]; kh++)                                                               \
-		for (int64_t kw = 0; kw < op->d.kernel[1]; kw++, w += (BLOCK)) {                                           \
+		for (int64_t kw = 0; kw < op->d.kernel[1]; kw++, w += (BLOCK)) {                                       \
 			const V u = *(const V *)(const void *)w;                                                       \
 			const real *at[TILE];                                                                          \
-			find_places(j, t, x, kh, kw, (BLOCK), at);                                                         \
+			find_places(j, t, x, kh, kw, (BLOCK), at);                                                     \
 			for (int p = 0; p < TILE; p++)                                                                 \
 				a[p] += *(const V *)(const void *)at[p] * u;                                           \
 		}                                                                                                      \
@@ -713,10 +708,7 @@ static void rows_piece(void *arg, int64_t begin, int64_t end)
 		s.v[p] = a[p];                                                                                         \
 	finish(j, t, t->block, (BLOCK), s.r);
 
-MOKA__CLONES static void depthwise_8(const struct convolving *j, const struct tile *t)
-{
-	DEPTHWISE_BODY(v8, 8)
-}
+MOKA__CLONES static void depthwise_8(const struct convolving *j, const struct tile *t){ DEPTHWISE_BODY(v8, 8) }
 
 MOKA__CLONES static void depthwise_16(const struct convolving *j, const struct tile *t)
 {
@@ -762,7 +754,8 @@ static void plain_image(const struct convolving *j, const struct moka_conv_geome
 static void run_plain(const struct convolving *j, struct moka_pool *pool, struct moka_gemm_ws *ws, void *scratch)
 {
 	const struct moka_conv_desc *d = &j->op->d;
-	struct moka_conv_geometry g = { .axes = 2, .channels = d->group > 1 && j->op->inner == 1 ? d->channels : j->op->inner };
+	struct moka_conv_geometry g = { .axes = 2,
+					.channels = d->group > 1 && j->op->inner == 1 ? d->channels : j->op->inner };
 
 	for (int i = 0; i < 2; i++) {
 		g.in[i] = i ? d->width : d->height;
