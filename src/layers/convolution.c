@@ -8,13 +8,11 @@
  * the depthwise aliases need them too. Several bottoms are convolved with the same weights into as many tops.
  */
 #include "conv.h"
-#include "op.h"
 
 static enum moka_status convolution_shape(struct moka_layer *l, struct moka_findings *f)
 {
 	return moka__conv_shape(l, f, MOKA__CONV);
 }
-
 
 /* clang-format off */
 const struct moka_layer_type moka_layer_convolution = {

@@ -4,13 +4,11 @@
  * depthwise case itself.
  */
 #include "conv.h"
-#include "op.h"
 
 static enum moka_status depthwise_shape(struct moka_layer *l, struct moka_findings *f)
 {
 	return moka__conv_shape(l, f, MOKA__CONV_DEPTHWISE);
 }
-
 
 /* clang-format off */
 const struct moka_layer_type moka_layer_depthwise_convolution = {
