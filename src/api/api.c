@@ -326,6 +326,7 @@ float *moka_param(struct moka_net_handle *h, const char *layer, int index, int64
 		return NULL;
 	if (count)
 		*count = h->net->params[p].count;
+	moka_net_watch(h->owner);
 	return (float *)h->net->params[p].data;
 }
 

@@ -187,7 +187,7 @@ double moka_rng_uniform(struct moka_rng *r);		 /* [0, 1) */
 double moka_rng_gaussian(struct moka_rng *r);		 /* mean 0, deviation 1; stateless Box-Muller */
 uint64_t moka_rng_below(struct moka_rng *r, uint64_t n); /* [0, n), unbiased */
 
-/* ---- threads ----------------------------------------------------------------------------
+/* ---- threads -----------------------------------------------------------------------------
  * Work is cut into the same pieces whatever the number of threads, and a piece's result must
  * not depend on who runs it: then 1 thread = N threads, bit for bit.
  */

@@ -60,6 +60,28 @@ static int make_picture(const struct cli_call *c, const struct cli_net *n, const
 	return status ? cli_fail_error(c, &err) : CLI_OK;
 }
 
+/* --plan: in text the plan alone, in JSON beside everything else. */
+static int make_plan(const struct cli_call *c, const struct cli_net *n, enum cli_form form, struct moka_buf *out)
+{
+	struct moka_plan *p = NULL;
+	struct moka_error err = { 0 };
+
+	if (form != CLI_FORM_TEXT && form != CLI_FORM_JSON)
+		return cli_usage(c, "a plan is text or json, not %s", forms[form]);
+	if (moka_plan_new(&p, n->net, &err))
+		return cli_fail_error(c, &err);
+	if (form == CLI_FORM_JSON)
+		moka_explain_json_plan(n->net, &n->findings, p, out);
+	else if (p)
+		moka_explain_plan(n->net, p, out);
+	else
+		moka_buf_puts(out,
+			      "This net is run layer by layer: a shape isn't known, a layer can't be run, or a layer "
+			      "works in place on an input.\n");
+	moka_plan_free(p);
+	return CLI_OK;
+}
+
 static int make(const struct cli_call *c, const struct cli_net *n, enum cli_form form, struct moka_buf *out)
 {
 	const char *path = cli_get(c, "output");
@@ -71,6 +93,8 @@ static int make(const struct cli_call *c, const struct cli_net *n, enum cli_form
 		.solver = n->file->kind == MOKA_MODEL_SOLVER ? n->file : NULL,
 	};
 
+	if (!strcmp(c->command->name, "explain") && cli_switch(c, "plan", false))
+		return make_plan(c, n, form, out);
 	switch (form) {
 	case CLI_FORM_TEXT:
 		moka_explain_text(n->net, &n->findings, &eo, out);
@@ -158,6 +182,7 @@ static const struct cli_option explain_options[] = {
 	{ "batch", 0, "N", "first dimension of every input", 0 },
 	CLI_OPTION_FORMAT("FORM"),
 	{ "output", 'o', "FILE", "write to FILE; its ending says the form where --format does not", 0 },
+	{ "plan", 0, NULL, "how it runs for inference: layers joined, layouts, algorithms, memory", 0 },
 	{ "strict", 0, NULL, "unknown fields and layer types are errors", 0 },
 	CLI_OPTION_PLUGIN,
 	CLI_OPTIONS_END,
@@ -177,6 +202,7 @@ const struct cli_command cli_command_explain = {
 	.examples = "moka explain deploy.prototxt\n"
 		    "moka explain fragment.prototxt --input data_a=1x3x8x8 --input data_b=1x3x8x8\n"
 		    "moka explain solver.prototxt --phase train\n"
+		    "moka explain deploy.prototxt --plan\n"
 		    "moka explain deploy.prototxt -o net.svg\n",
 	.options = explain_options,
 	.min_words = 1,

@@ -1,5 +1,5 @@
 /*
- * moka time - how long a net takes: the whole pass, and layer by layer.
+ * moka time - how long a net takes: the whole pass, and step by step (inference by its plan) or layer by layer.
  *
  * The whole pass is measured as it runs for a user; the layers in passes of their own, so that looking at them does not
  * slow down what is reported. Inputs are random numbers (labels are zeros: class 0 exists in every net).
@@ -20,6 +20,9 @@ struct timing {
 	int64_t iterations, passes;
 	double *forward, *backward_times;	/* of whole passes, in ms */
 	double *layer_forward, *layer_backward; /* (layers, passes) */
+	bool by_layer;				/* --plan off */
+	const struct moka_plan *plan;		/* NULL: layer by layer */
+	double *step_forward;			/* (steps, passes) */
 };
 
 /* ---- inputs ----------------------------------------------------------------------------------- */
@@ -95,9 +98,22 @@ static enum moka_status one_pass(struct timing *t, double *forward, double *back
 	return MOKA_OK;
 }
 
+static enum moka_status step_pass(struct timing *t, int64_t pass, struct moka_error *err)
+{
+	for (int i = 0; i < moka_plan_steps(t->plan); i++) {
+		double start = moka_now();
+		MOKA_TRY(moka_exec_step_forward(t->e, i, err));
+		t->step_forward[i * t->passes + pass] = (moka_now() - start) * 1e3;
+	}
+	return MOKA_OK;
+}
+
 static enum moka_status layer_pass(struct timing *t, int64_t pass, struct moka_error *err)
 {
 	int n = t->n.net->n_layers;
+
+	if (t->plan)
+		return step_pass(t, pass, err);
 
 	for (int i = 0; i < n; i++) {
 		double start = moka_now();
@@ -158,12 +174,50 @@ static void print_layers(struct timing *t)
 	}
 }
 
+/* "conv1 + bn1 + relu1"; the blob where a step only copies it. Cut to size. */
+static void step_name(const struct moka_net *n, const struct moka_plan_step *s, char *out, size_t size)
+{
+	size_t at = 0;
+
+	out[0] = '\0';
+	if (!s->n_layers && s->out_blob >= 0)
+		snprintf(out, size, "(%s)", n->blobs[s->out_blob].name);
+	for (int i = 0; i < s->n_layers && at + 1 < size; i++)
+		at += (size_t)snprintf(out + at, size - at, "%s%s", i ? " + " : "", n->layers[s->layers[i]].l.name);
+}
+
+static void print_steps(struct timing *t)
+{
+	const int n = moka_plan_steps(t->plan);
+	double sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += median(t->step_forward + i * t->passes, t->passes);
+	printf("%-44s  %-16s  %10s  %6s  %14s  %8s\n", "step", "algorithm", "forward ms", "share", "MACs", "GFLOP/s");
+	for (int i = 0; i < n; i++) {
+		const double ms = median(t->step_forward + i * t->passes, t->passes);
+		struct moka_plan_step s;
+		char name[45];
+
+		moka_plan_step(t->plan, i, &s);
+		step_name(t->n.net, &s, name, sizeof(name));
+		printf("%-44s  %-16s  %10.3f  %5.1f%%", name, s.algorithm, ms, 100 * ms / MOKA_MAX(sum, 1e-9));
+		if (s.macs > 0)
+			printf("  %14lld  %8.1f\n", (long long)s.macs, 2 * (double)s.macs / MOKA_MAX(ms, 1e-6) / 1e6);
+		else
+			printf("  %14s  %8s\n", "-", "-");
+	}
+}
+
 static void print_text(struct timing *t)
 {
 	const struct moka_net *n = t->n.net;
 	double forward = median(t->forward, t->iterations);
 
-	print_layers(t);
+	if (t->plan)
+		print_steps(t);
+	else
+		print_layers(t);
 	printf("\nforward   %10.3f ms (median of %lld; %.1f items a second)\n", forward, (long long)t->iterations,
 	       (double)batch_of(n) * 1e3 / MOKA_MAX(forward, 1e-6));
 	if (t->backward)
@@ -171,6 +225,41 @@ static void print_text(struct timing *t)
 	printf("batch %lld, %d thread%s, phase %s, %.1f MB at the peak\n", (long long)batch_of(n),
 	       moka_pool_threads(t->n.pool), moka_pool_threads(t->n.pool) == 1 ? "" : "s",
 	       n->phase == MOKA_TEST ? "test" : "train", (double)moka_peak_rss_bytes() / 1e6);
+}
+
+/* The time of a layer: of the step that it begins; none where it was joined to another's. */
+static double layer_ms(struct timing *t, int layer)
+{
+	struct moka_plan_step s;
+
+	if (!t->plan)
+		return median(t->layer_forward + layer * t->passes, t->passes);
+	for (int i = 0; i < moka_plan_steps(t->plan); i++) {
+		moka_plan_step(t->plan, i, &s);
+		if (s.n_layers && s.layers[0] == layer)
+			return median(t->step_forward + i * t->passes, t->passes);
+	}
+	return 0;
+}
+
+static void put_steps(struct timing *t, struct moka_buf *b)
+{
+	moka_buf_puts(b, " \"steps\": [");
+	for (int i = 0; i < moka_plan_steps(t->plan); i++) {
+		struct moka_plan_step s;
+
+		moka_plan_step(t->plan, i, &s);
+		moka_buf_puts(b, i ? ",\n  {\"layers\": [" : "\n  {\"layers\": [");
+		for (int k = 0; k < s.n_layers; k++) {
+			moka_buf_puts(b, k ? ", " : "");
+			moka_buf_json_string(b, t->n.net->layers[s.layers[k]].l.name);
+		}
+		moka_buf_puts(b, "], \"algorithm\": ");
+		moka_buf_json_string(b, s.algorithm);
+		moka_buf_printf(b, ", \"forward_ms\": %.6g, \"macs\": %lld}",
+				median(t->step_forward + i * t->passes, t->passes), (long long)s.macs);
+	}
+	moka_buf_puts(b, "\n ],\n");
 }
 
 static int print_json(struct timing *t)
@@ -193,15 +282,17 @@ static int print_json(struct timing *t)
 		moka_buf_json_string(&b, l->l.name);
 		moka_buf_puts(&b, ", \"type\": ");
 		moka_buf_json_string(&b, l->type_name);
-		moka_buf_printf(&b, ", \"forward_ms\": %.6g, \"backward_ms\": ",
-				median(t->layer_forward + i * t->passes, t->passes));
+		moka_buf_printf(&b, ", \"forward_ms\": %.6g, \"backward_ms\": ", layer_ms(t, i));
 		if (t->backward && l->need_backward)
 			moka_buf_printf(&b, "%.6g", median(t->layer_backward + i * t->passes, t->passes));
 		else
 			moka_buf_puts(&b, "null");
 		moka_buf_printf(&b, ", \"macs\": %lld}", (long long)l->l.macs);
 	}
-	moka_buf_printf(&b, "\n ],\n \"peak_rss_bytes\": %lld}\n", (long long)moka_peak_rss_bytes());
+	moka_buf_puts(&b, "\n ],\n");
+	if (t->plan)
+		put_steps(t, &b);
+	moka_buf_printf(&b, " \"peak_rss_bytes\": %lld}\n", (long long)moka_peak_rss_bytes());
 	status = cli_output(t->c, NULL, &b);
 	moka_buf_release(&b);
 	return status;
@@ -226,6 +317,7 @@ static int time_net(struct timing *t, bool json)
 	struct moka_exec_options eo = {
 		.keep = t->backward ? MOKA_KEEP_ALL : MOKA_KEEP_OUTPUTS,
 		.backward = t->backward,
+		.by_layer = t->by_layer,
 		.pool = t->n.pool,
 		.seed = 1,
 	};
@@ -235,6 +327,11 @@ static int time_net(struct timing *t, bool json)
 		return cli_fail(t->c, NULL, "no memory for the times of %lld iterations", (long long)t->iterations);
 	if (moka_exec_new(&t->e, t->n.net, &eo, &err))
 		return cli_fail_error(t->c, &err);
+	t->plan = moka_exec_plan(t->e);
+	if (t->plan)
+		t->step_forward = MOKA_NEWN(&t->c->arena, moka_plan_steps(t->plan) * t->passes + 1, double);
+	if (t->plan && !t->step_forward)
+		return cli_fail(t->c, NULL, "no memory for the times of the steps");
 	fill_inputs(t);
 	if (measure(t, &err))
 		return cli_fail_error(t->c, &err);
@@ -246,20 +343,21 @@ static int time_net(struct timing *t, bool json)
 
 static int time_run(struct cli_call *c)
 {
-	static const char *const formats[] = { "text", "json", NULL };
+	static const char *const formats[] = { "text", "json", NULL }, *const plans[] = { "on", "off", NULL };
 	const char *path = cli_model_path(c);
 	struct moka_net_options o = { 0 };
 	struct timing t = { .c = c };
-	int json, status;
+	int json, off, status;
 
 	if (!path)
 		return CLI_USAGE;
 	t.backward = !cli_switch(c, "forward-only", false);
 	if (!cli_net_options(c, t.backward ? MOKA_TRAIN : MOKA_TEST, &o) ||
 	    !cli_int(c, "iterations", 1, 1000000, 50, &t.iterations) || !cli_choice(c, "format", formats, 0, &json) ||
-	    !cli_open_pool(c, &t.n))
+	    !cli_choice(c, "plan", plans, 0, &off) || !cli_open_pool(c, &t.n))
 		return CLI_USAGE;
 	o.backward = t.backward;
+	t.by_layer = off;
 	status = cli_prepare_net(c, path, &o, NULL, &t.n);
 	if (!status)
 		status = time_net(&t, json);
@@ -274,6 +372,7 @@ static const struct cli_option time_options[] = {
 	{ "iterations", 0, "N", "passes to take the median of (default 50)", 0 },
 	{ "batch", 0, "N", "first dimension of every input", 0 },
 	{ "forward-only", 0, NULL, "no backward pass; what only training needs is left out", 0 },
+	{ "plan", 0, "on|off", "off: layer by layer, as --forward-only runs where a net can't be planned", 0 },
 	CLI_OPTIONS_NET("which phase's net (default train, as in caffe; with --forward-only test)"),
 	CLI_OPTION_THREADS,
 	CLI_OPTION_FORMAT("text|json"),
@@ -283,7 +382,7 @@ static const struct cli_option time_options[] = {
 
 const struct cli_command cli_command_time = {
 	.name = "time",
-	.summary = "how long a net takes, in whole and layer by layer",
+	.summary = "how long a net takes, in whole, and step by step or layer by layer",
 	.usage = "MODEL [options]\n--model MODEL [options]",
 	.about = "Runs forward and backward on random inputs, after a pass to warm up, and prints medians.",
 	.examples = "moka time deploy.prototxt --forward-only --threads 2\n"

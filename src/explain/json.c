@@ -264,7 +264,7 @@ static void put_findings(const struct moka_findings *f, struct moka_buf *b)
 	moka_buf_puts(b, f && f->n ? "\n  ]\n" : "]\n");
 }
 
-void moka_explain_json(const struct moka_net *n, const struct moka_findings *f, struct moka_buf *out)
+static void put_net(const struct moka_net *n, const struct moka_findings *f, struct moka_buf *out)
 {
 	moka_buf_puts(out, "{\n  \"name\": ");
 	moka_buf_json_string(out, n->name ? n->name : "");
@@ -282,5 +282,19 @@ void moka_explain_json(const struct moka_net *n, const struct moka_findings *f, 
 	moka_buf_puts(out, ",\n");
 	put_totals(n, out);
 	put_findings(f, out);
+}
+
+void moka_explain_json(const struct moka_net *n, const struct moka_findings *f, struct moka_buf *out)
+{
+	put_net(n, f, out);
 	moka_buf_puts(out, "}\n");
+}
+
+void moka_explain_json_plan(const struct moka_net *n, const struct moka_findings *f, const struct moka_plan *p,
+			    struct moka_buf *out)
+{
+	put_net(n, f, out);
+	moka_buf_puts(out, "  ,\"plan\": ");
+	moka_explain_plan_json(n, p, out);
+	moka_buf_puts(out, "\n}\n");
 }

@@ -67,7 +67,7 @@ struct moka_conv_desc {
 struct moka_conv_op;
 /*
  * Plans a convolution. Whether (in_block, out_block) can be had: moka_conv_op_takes(). AUTO never fails where that said yes.
- * MOKA_ERR_ARG: the forced algorithm does not take these sizes. MOKA_ERR_MEMORY. Caller frees.
+ * MOKA_ERR_ARG: the forced algorithm does not take these sizes. MOKA_ERR_NOMEM. Caller frees.
  */
 bool moka_conv_op_takes(const struct moka_conv_desc *d);
 enum moka_status moka_conv_op_new(struct moka_conv_op **out, const struct moka_conv_desc *d);

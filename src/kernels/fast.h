@@ -2,7 +2,8 @@
  * fast.h - for files whose plain loops a compiler can turn into vector code: included last.
  *
  * MOKA__CLONES compiles a function once more for AVX2 and AVX-512; the dynamic linker picks one (gcc only: clang 14
- * gives such functions other names than their callers use). As multiply-adds are not contracted (-ffp-contract=off),
+ * gives such functions other names than their callers use). The levels are named, not processors ("arch=haswell"): of those
+ * gcc's resolver asks whether the machine IS one, and every AMD machine is not. As multiply-adds are not contracted (-ffp-contract=off),
  * all of them give the same bits. What such a function calls must be inlined into it.
  */
 #ifndef MOKA_KERNELS_FAST_H
@@ -23,7 +24,11 @@
 
 #if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && defined(__OPTIMIZE__) &&                       \
 	!defined(MOKA__SANITIZED) && !defined(MOKA_REAL_DOUBLE)
-#define MOKA__CLONES __attribute__((target_clones("default", "arch=haswell", "arch=skylake-avx512")))
+#if __GNUC__ >= 12
+#define MOKA__CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define MOKA__CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
+#endif
 #else
 #define MOKA__CLONES
 #endif

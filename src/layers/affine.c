@@ -73,6 +73,20 @@ enum moka_status moka__affine_place(const struct moka_layer *l, struct moka_find
 	return MOKA_OK;
 }
 
+bool moka__affine_lower(const struct moka_layer *l,
+			void (*values)(const struct moka_layer *l, const struct moka_view *param, real *scale,
+				       real *shift),
+			struct moka_op *op)
+{
+	const struct moka__affine *v = l->priv;
+	const struct moka_shape *s = &l->bottom[0].shape;
+
+	op->kind = MOKA_OP_AFFINE;
+	op->affine.channels = v->dim;
+	op->affine.values = values;
+	return s->n >= 2 && v->outer == s->d[0] && v->dim == s->d[1] && v->inner == moka_shape_count_range(s, 2, s->n);
+}
+
 struct affine_job {
 	const struct moka__affine *v;
 	const real *x, *dy, *scale, *bias;

@@ -4,7 +4,7 @@
 #ifndef MOKA_LAYERS_AFFINE_H
 #define MOKA_LAYERS_AFFINE_H
 
-#include "layer.h"
+#include "op.h"
 
 /* The bottom taken as (outer, dim, inner); scale and bias have `dim` values. */
 struct moka__affine {
@@ -31,5 +31,10 @@ void moka__affine_backward(struct moka_pool *pool, const struct moka__affine *v,
 /* For ONNX: the factor (parameter 0, or bottom 1) or a parameter, stretched over the bottom; the value's name. */
 const char *moka__affine_onnx(struct moka_onnx *o, int32_t axis);
 const char *moka__affine_onnx_param(struct moka_onnx *o, int32_t axis, int param);
+/* The factor goes with axis 1, one value a channel: AFFINE with these values. */
+bool moka__affine_lower(const struct moka_layer *l,
+			void (*values)(const struct moka_layer *l, const struct moka_view *param, real *scale,
+				       real *shift),
+			struct moka_op *op);
 
 #endif

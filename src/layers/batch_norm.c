@@ -11,6 +11,7 @@
  */
 #include "blocks.h"
 #include "onnx.h"
+#include "op.h"
 
 #include <tgmath.h>
 
@@ -272,6 +273,33 @@ static enum moka_status batch_norm_backward(const struct moka_layer *l, struct m
 	return MOKA_OK;
 }
 
+/* In the test phase: less the kept mean, over the kept deviation. */
+static void batch_norm_values(const struct moka_layer *l, const struct moka_view *param, real *scale, real *shift)
+{
+	const struct batch_norm_param *p = l->param;
+	const struct batch_norm *v = l->priv;
+	const real divisor = param[2].data[0], factor = divisor == 0 ? 0 : 1 / divisor;
+
+	for (int64_t i = 0; i < v->channels; i++) {
+		const real a = v->scaled ? param[3].data[i] : 1, b = v->scaled ? param[4].data[i] : 0;
+
+		scale[i] = a / sqrt(param[1].data[i] * factor + (real)p->eps);
+		shift[i] = b - param[0].data[i] * factor * scale[i];
+	}
+}
+
+static bool batch_norm_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	const struct batch_norm *v = l->priv;
+
+	if (!v->global || l->bottom[0].shape.n < 2)
+		return false;
+	op->kind = MOKA_OP_AFFINE;
+	op->affine.channels = v->channels;
+	op->affine.values = batch_norm_values;
+	return true;
+}
+
 static enum moka_status batch_norm_onnx(struct moka_onnx *o)
 {
 	const struct moka_layer *l = o->layer;
@@ -310,5 +338,6 @@ const struct moka_layer_type moka_layer_batch_norm = {
 	.flags = MOKA_INPLACE | MOKA_PARTIAL,
 	.shape = batch_norm_shape, .forward = batch_norm_forward, .backward = batch_norm_backward,
 	.onnx = batch_norm_onnx,
+	.lower = batch_norm_lower,
 };
 /* clang-format on */

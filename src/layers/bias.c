@@ -3,6 +3,7 @@
  */
 #include "affine.h"
 #include "onnx.h"
+#include "op.h"
 
 struct bias_param {
 	int32_t axis, num_axes;
@@ -59,6 +60,19 @@ static enum moka_status bias_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static void bias_values(const struct moka_layer *l, const struct moka_view *param, real *scale, real *shift)
+{
+	for (int64_t i = 0; i < ((const struct moka__affine *)l->priv)->dim; i++) {
+		scale[i] = 1;
+		shift[i] = param[0].data[i];
+	}
+}
+
+static bool bias_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	return l->n_bottom == 1 && moka__affine_lower(l, bias_values, op);
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_bias = {
 	.schema = { "Bias", "bias_param", 141, 0, &bias_message, NULL, 0, NULL },
@@ -67,5 +81,6 @@ const struct moka_layer_type moka_layer_bias = {
 	.flags = MOKA_INPLACE | MOKA_PARTIAL,
 	.shape = bias_shape, .forward = bias_forward, .backward = bias_backward,
 	.onnx = bias_onnx,
+	.lower = bias_lower,
 };
 /* clang-format on */

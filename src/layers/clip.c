@@ -6,6 +6,7 @@
  */
 #include "neuron.h"
 #include "onnx.h"
+#include "op.h"
 
 struct clip_param {
 	float min, max;
@@ -77,6 +78,13 @@ static enum moka_status clip_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static bool clip_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	const struct clip_param *p = l->param;
+
+	return moka__op_clip(op, (real)p->min, (real)p->max);
+}
+
 const struct moka_layer_type moka_layer_clip = {
 	.schema = { "Clip", "clip_param", 148, 0, &clip_message, NULL, 0, NULL },
 	.doc = "holds values between a least and a greatest one",
@@ -89,5 +97,6 @@ const struct moka_layer_type moka_layer_clip = {
 	.forward = clip_forward,
 	.backward = clip_backward,
 	.onnx = clip_onnx,
+	.lower = clip_lower,
 };
 /* clang-format on */

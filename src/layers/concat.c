@@ -3,6 +3,7 @@
  */
 #include "blocks.h"
 #include "onnx.h"
+#include "op.h"
 
 struct concat_param {
 	int32_t axis;
@@ -127,6 +128,12 @@ static enum moka_status concat_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static bool concat_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	op->kind = MOKA_OP_CONCAT;
+	return ((const struct concat *)l->priv)->axis == 1 && l->bottom[0].shape.n == 4;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_concat = {
 	.schema = { "Concat", "concat_param", 104, 9, &concat_message, "CONCAT", 3, NULL },
@@ -135,5 +142,6 @@ const struct moka_layer_type moka_layer_concat = {
 	.flags = MOKA_PARTIAL,
 	.shape = concat_shape, .forward = concat_forward, .backward = concat_backward,
 	.onnx = concat_onnx,
+	.lower = concat_lower,
 };
 /* clang-format on */

@@ -5,7 +5,7 @@
 #ifndef MOKA_LAYERS_CONV_H
 #define MOKA_LAYERS_CONV_H
 
-#include "layer.h"
+#include "op.h"
 
 struct moka__conv_param {
 	uint32_t num_output;
@@ -52,5 +52,8 @@ void moka__bias_gradient(struct moka_pool *pool, int64_t images, int64_t channel
 /* Depthwise, backward, two axes: adds to dw (may be NULL), overwrites dx (may be NULL). */
 void moka__depthwise_backward(struct moka_pool *pool, const struct moka__conv *v, const real *w, const real *x,
 			      const real *dy, real *dw, real *dx);
+
+/* CONV, where there are two spatial axes behind (images, channels) and one bottom. */
+bool moka__conv_lower(const struct moka_layer *l, struct moka_op *op);
 
 #endif

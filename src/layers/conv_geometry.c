@@ -331,3 +331,22 @@ enum moka_status moka__conv_shape(struct moka_layer *l, struct moka_findings *f,
 			2, (int64_t[]){ bottom.d[axis], moka_layer_product(v->g.axes, v->g.kernel) });
 	return finish(l, f, v, &bottom, axis, &top, kind);
 }
+
+bool moka__conv_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	const struct moka__conv *v = l->priv;
+	const struct moka_shape *s = &l->bottom[0].shape;
+
+	if (v->transposed || l->n_bottom != 1 || s->n != 4 || v->g.axes != 2)
+		return false;
+	op->kind = MOKA_OP_CONV;
+	op->conv.group = v->group;
+	op->conv.bias = l->n_param > 1;
+	for (int i = 0; i < 2; i++) {
+		op->conv.kernel[i] = v->g.kernel[i];
+		op->conv.stride[i] = v->g.stride[i];
+		op->conv.pad[i] = v->g.pad[i];
+		op->conv.dilation[i] = v->g.dilation[i];
+	}
+	return true;
+}

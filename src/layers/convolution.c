@@ -23,5 +23,6 @@ const struct moka_layer_type moka_layer_convolution = {
 	.flags = MOKA_SAME_BOTTOM_TOP | MOKA_PARTIAL,
 	.shape = convolution_shape, .forward = moka__conv_forward, .backward = moka__conv_backward,
 	.onnx = moka__conv_onnx,
+	.lower = moka__conv_lower,
 };
 /* clang-format on */

@@ -19,5 +19,6 @@ const struct moka_layer_type moka_layer_convolution_depthwise = {
 	.flags = MOKA_SAME_BOTTOM_TOP | MOKA_PARTIAL,
 	.shape = depthwise_shape, .forward = moka__conv_forward, .backward = moka__conv_backward,
 	.onnx = moka__conv_onnx,
+	.lower = moka__conv_lower,
 };
 /* clang-format on */

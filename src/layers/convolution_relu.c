@@ -5,6 +5,7 @@
  * Scratch: the convolution's, then the gradient behind the ReLU.
  */
 #include "conv.h"
+#include "op.h"
 
 static real slope_of(const struct moka_layer *l)
 {
@@ -72,12 +73,18 @@ static enum moka_status conv_relu_backward(const struct moka_layer *l, struct mo
 	return moka__conv_backward(l, &behind);
 }
 
+static bool conv_relu_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	op->act = (struct moka_act){ .kind = MOKA_ACT_RELU, .slope = slope_of(l) };
+	return moka__conv_lower(l, op);
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_convolution_relu = {
 	.schema = { "ConvolutionReLU", "convolution_param", 106, 0, &moka__conv_message, NULL, 0, "SkimCaffe, wenwei202/caffe" },
 	.doc = "slides learned kernels over its input and cuts off negative results",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL | MOKA_READS_SIGN,
-	.shape = conv_relu_shape, .forward = conv_relu_forward, .backward = conv_relu_backward,
+	.shape = conv_relu_shape, .forward = conv_relu_forward, .backward = conv_relu_backward, .lower = conv_relu_lower,
 };
 /* clang-format on */

@@ -7,6 +7,7 @@
  */
 #include "layer.h"
 #include "onnx.h"
+#include "op.h"
 
 #include <string.h>
 
@@ -112,6 +113,11 @@ static enum moka_status dropout_onnx(struct moka_onnx *o)
 	return moka_onnx_same(o, 0);
 }
 
+static bool dropout_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	return l->phase == MOKA_TEST && moka__op_identity(op);
+}
+
 const struct moka_layer_type moka_layer_dropout = {
 	.schema = { "Dropout", "dropout_param", 108, 12, &dropout_message, "DROPOUT", 6, NULL },
 	.doc = "zeroes values at random while training, scales up the rest",
@@ -124,4 +130,5 @@ const struct moka_layer_type moka_layer_dropout = {
 	.forward = dropout_forward,
 	.backward = dropout_backward,
 	.onnx = dropout_onnx,
+	.lower = dropout_lower,
 };

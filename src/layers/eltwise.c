@@ -7,6 +7,7 @@
  */
 #include "layer.h"
 #include "onnx.h"
+#include "op.h"
 
 enum { PROD, SUM, MAX };
 
@@ -208,6 +209,16 @@ static enum moka_status eltwise_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static bool eltwise_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	if (((const struct eltwise_param *)l->param)->operation != SUM || l->n_bottom != 2)
+		return false;
+	op->kind = MOKA_OP_ADD2;
+	op->add.a = coefficient(l, 0);
+	op->add.b = coefficient(l, 1);
+	return true;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_eltwise = {
 	.schema = { "Eltwise", "eltwise_param", 110, 24, &eltwise_message, "ELTWISE", 25, NULL },
@@ -216,5 +227,6 @@ const struct moka_layer_type moka_layer_eltwise = {
 	.flags = MOKA_ELEMENTWISE | MOKA_PARTIAL,
 	.shape = eltwise_shape, .forward = eltwise_forward, .backward = eltwise_backward,
 	.onnx = eltwise_onnx,
+	.lower = eltwise_lower,
 };
 /* clang-format on */

@@ -3,6 +3,7 @@
  */
 #include "blocks.h"
 #include "onnx.h"
+#include "op.h"
 
 struct flatten_param {
 	int32_t axis, end_axis;
@@ -64,6 +65,12 @@ static enum moka_status flatten_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static bool flatten_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	(void)l;
+	return moka__op_identity(op);
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_flatten = {
 	.schema = { "Flatten", "flatten_param", 135, 0, &flatten_message, "FLATTEN", 8, NULL },
@@ -72,5 +79,6 @@ const struct moka_layer_type moka_layer_flatten = {
 	.flags = MOKA_PARTIAL,
 	.shape = flatten_shape, .forward = flatten_forward, .backward = flatten_backward,
 	.onnx = flatten_onnx,
+	.lower = flatten_lower,
 };
 /* clang-format on */

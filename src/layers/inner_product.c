@@ -9,6 +9,7 @@
 
 #include "blocks.h"
 #include "onnx.h"
+#include "op.h"
 
 struct inner_product_param {
 	uint32_t num_output;
@@ -148,6 +149,12 @@ static enum moka_status inner_product_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static bool inner_product_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	op->kind = MOKA_OP_INNER;
+	return l->top[0].shape.n == 2;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_inner_product = {
 	.schema = { "InnerProduct", "inner_product_param", 117, 17, &moka__inner_product_message, "INNER_PRODUCT", 14, NULL },
@@ -156,5 +163,6 @@ const struct moka_layer_type moka_layer_inner_product = {
 	.flags = MOKA_PARTIAL,
 	.shape = moka__inner_product_shape, .forward = moka__inner_product_forward, .backward = moka__inner_product_backward,
 	.onnx = inner_product_onnx,
+	.lower = inner_product_lower,
 };
 /* clang-format on */

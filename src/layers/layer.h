@@ -54,6 +54,7 @@ struct moka_param_ref {
 	8 /* as many as a layer owns without asking the arena (NVIDIA's BatchNorm: 5; a DenseBlock: hundreds) */
 
 struct moka_onnx;
+struct moka_op;
 struct moka_source; /* where a data layer's samples come from (below) */
 
 struct moka_layer {
@@ -161,6 +162,8 @@ struct moka_layer_type {
 	enum moka_status (*backward)(const struct moka_layer *l, struct moka_call *c);
 	/* describes it as ONNX nodes (layers/onnx.h); NULL: it has none */
 	enum moka_status (*onnx)(struct moka_onnx *o);
+	/* what it is for inference (layers/op.h); NULL or false: it runs as it is. *op comes zeroed */
+	bool (*lower)(const struct moka_layer *l, struct moka_op *op);
 };
 
 /* top[i].shape = bottom[i].shape (or bottom[0]'s). The shape() of most element-wise layers. */

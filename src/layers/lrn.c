@@ -10,6 +10,7 @@
 #include "lrn.h"
 #include "pool.h"
 #include "onnx.h"
+#include "op.h"
 
 #include <tgmath.h>
 
@@ -270,6 +271,18 @@ static enum moka_status lrn_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static bool lrn_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	const struct moka__lrn_param *p = l->param;
+
+	op->kind = MOKA_OP_LRN;
+	op->lrn.size = p->local_size;
+	op->lrn.alpha = (real)p->alpha;
+	op->lrn.beta = (real)p->beta;
+	op->lrn.k = (real)p->k;
+	return p->norm_region == MOKA__ACROSS_CHANNELS;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_lrn = {
 	.schema = { "LRN", "lrn_param", 118, 18, &lrn_message, "LRN", 15, NULL },
@@ -278,5 +291,6 @@ const struct moka_layer_type moka_layer_lrn = {
 	.flags = MOKA_PARTIAL | MOKA_READS_TOP,
 	.shape = moka__lrn_shape, .forward = moka__lrn_forward, .backward = moka__lrn_backward,
 	.onnx = lrn_onnx,
+	.lower = lrn_lower,
 };
 /* clang-format on */

@@ -14,6 +14,7 @@
 #include "pool.h"
 #include "pool_nd.h"
 #include "onnx.h"
+#include "op.h"
 
 #include <string.h>
 
@@ -463,6 +464,22 @@ static enum moka_status pooling_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static bool pooling_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	const struct pooling_param *p = l->param;
+	const struct pooling *v = l->priv;
+	const struct moka__pool *g = &v->plane;
+
+	if (!v->plain || p->pool == MOKA__POOL_STOCHASTIC || l->n_top > 1)
+		return false;
+	op->kind = MOKA_OP_POOL;
+	op->pool = (struct moka_pool_desc){ p->pool == MOKA__POOL_MAX ? MOKA_POOL_MAX : MOKA_POOL_AVERAGE,
+					    { g->kh, g->kw },
+					    { g->sh, g->sw },
+					    { g->ph, g->pw } };
+	return true;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_pooling = {
 	.schema = { "Pooling", "pooling_param", 121, 19, &moka__pooling_message, "POOLING", 17, NULL },
@@ -471,5 +488,6 @@ const struct moka_layer_type moka_layer_pooling = {
 	.flags = MOKA_PARTIAL,
 	.shape = moka__pooling_shape, .forward = moka__pooling_forward, .backward = moka__pooling_backward,
 	.onnx = pooling_onnx,
+	.lower = pooling_lower,
 };
 /* clang-format on */

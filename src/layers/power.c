@@ -7,6 +7,7 @@
  */
 #include "neuron.h"
 #include "onnx.h"
+#include "op.h"
 
 #include <tgmath.h>
 
@@ -100,6 +101,29 @@ static enum moka_status power_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static void power_values(const struct moka_layer *l, const struct moka_view *param, real *scale, real *shift)
+{
+	const struct power_param *p = l->param;
+
+	(void)param;
+	for (int64_t i = 0; i < l->bottom[0].shape.d[1]; i++) {
+		scale[i] = (real)p->scale;
+		shift[i] = (real)p->shift;
+	}
+}
+
+static bool power_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	const struct power_param *p = l->param;
+
+	if (p->power != 1 || p->scale == 0 || l->bottom[0].shape.n < 2)
+		return false;
+	op->kind = MOKA_OP_AFFINE;
+	op->affine.channels = l->bottom[0].shape.d[1];
+	op->affine.values = power_values;
+	return true;
+}
+
 const struct moka_layer_type moka_layer_power = {
 	.schema = { "Power", "power_param", 122, 21, &power_message, "POWER", 26, NULL },
 	.doc = "raises the (scaled and shifted) input to a power",
@@ -112,4 +136,5 @@ const struct moka_layer_type moka_layer_power = {
 	.forward = power_forward,
 	.backward = power_backward,
 	.onnx = power_onnx,
+	.lower = power_lower,
 };

@@ -6,6 +6,7 @@
  */
 #include "neuron.h"
 #include "onnx.h"
+#include "op.h"
 
 struct prelu_param {
 	const struct moka_filler_param *filler;
@@ -176,6 +177,15 @@ static enum moka_status prelu_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static bool prelu_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	op->kind = MOKA_OP_ACT;
+	op->act.kind = MOKA_ACT_PRELU;
+	op->slopes = 0;
+	op->slopes_shared = ((const struct prelu_param *)l->param)->channel_shared;
+	return true;
+}
+
 const struct moka_layer_type moka_layer_prelu = {
 	.schema = { "PReLU", "prelu_param", 131, 0, &prelu_message, NULL, 0, NULL },
 	.doc = "keeps positive values, scales negative ones by a learned slope",
@@ -188,4 +198,5 @@ const struct moka_layer_type moka_layer_prelu = {
 	.forward = prelu_forward,
 	.backward = prelu_backward,
 	.onnx = prelu_onnx,
+	.lower = prelu_lower,
 };

@@ -6,6 +6,7 @@
  */
 #include "neuron.h"
 #include "onnx.h"
+#include "op.h"
 
 struct relu_param {
 	float negative_slope;
@@ -63,6 +64,11 @@ static enum moka_status relu_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static bool relu_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	return moka__op_relu(op, (real)((const struct relu_param *)l->param)->negative_slope);
+}
+
 const struct moka_layer_type moka_layer_relu = {
 	.schema = { "ReLU", "relu_param", 123, 30, &relu_message, "RELU", 18, NULL },
 	.doc = "keeps positive values, cuts off (or scales) negative ones",
@@ -75,5 +81,6 @@ const struct moka_layer_type moka_layer_relu = {
 	.forward = relu_forward,
 	.backward = relu_backward,
 	.onnx = relu_onnx,
+	.lower = relu_lower,
 };
 /* clang-format on */

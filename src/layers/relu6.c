@@ -6,6 +6,7 @@
  */
 #include "neuron.h"
 #include "onnx.h"
+#include "op.h"
 
 static const struct moka_field relu6_fields[] = { { "negative_slope", 1, MOKA_FLOAT, MOKA_OPTIONAL, MOKA_NOWHERE, 0,
 						    NULL, NULL, NULL, "read and ignored, as the forks do",
@@ -48,6 +49,12 @@ static enum moka_status relu6_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static bool relu6_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	(void)l;
+	return moka__op_clip(op, 0, 6);
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_relu6 = {
 	.schema = { "ReLU6", "relu6_param", 211, 61, &relu6_message, NULL, 0, "MobileNet-YOLO, openvinotoolkit and others" },
@@ -56,5 +63,6 @@ const struct moka_layer_type moka_layer_relu6 = {
 	.flags = MOKA_INPLACE | MOKA_ELEMENTWISE | MOKA_PARTIAL | MOKA_READS_TOP,
 	.shape = moka_shape_same, .forward = relu6_forward, .backward = relu6_backward,
 	.onnx = relu6_onnx,
+	.lower = relu6_lower,
 };
 /* clang-format on */

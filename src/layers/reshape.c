@@ -4,6 +4,7 @@
  */
 #include "blocks.h"
 #include "onnx.h"
+#include "op.h"
 
 struct reshape_param {
 	const struct moka_shape_param *shape;
@@ -146,6 +147,12 @@ static enum moka_status reshape_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static bool reshape_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	(void)l;
+	return moka__op_identity(op);
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_reshape = {
 	.schema = { "Reshape", "reshape_param", 133, 0, &reshape_message, NULL, 0, NULL },
@@ -154,5 +161,6 @@ const struct moka_layer_type moka_layer_reshape = {
 	.flags = MOKA_PARTIAL,
 	.shape = reshape_shape, .forward = reshape_forward, .backward = reshape_backward,
 	.onnx = reshape_onnx,
+	.lower = reshape_lower,
 };
 /* clang-format on */

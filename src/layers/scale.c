@@ -9,6 +9,7 @@
 #include "affine.h"
 #include "blocks.h"
 #include "onnx.h"
+#include "op.h"
 
 #include <string.h>
 
@@ -96,6 +97,22 @@ static enum moka_status scale_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static void scale_values(const struct moka_layer *l, const struct moka_view *param, real *scale, real *shift)
+{
+	const struct scale_param *p = l->param;
+	const struct moka__affine *v = l->priv;
+
+	for (int64_t i = 0; i < v->dim; i++) {
+		scale[i] = param[0].data[i];
+		shift[i] = p->bias_term ? param[l->n_param - 1].data[i] : 0;
+	}
+}
+
+static bool scale_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	return l->n_bottom == 1 && moka__affine_lower(l, scale_values, op);
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_scale = {
 	.schema = { "Scale", "scale_param", 142, 0, &scale_message, NULL, 0, NULL },
@@ -104,5 +121,6 @@ const struct moka_layer_type moka_layer_scale = {
 	.flags = MOKA_INPLACE | MOKA_PARTIAL,
 	.shape = scale_shape, .forward = scale_forward, .backward = scale_backward,
 	.onnx = scale_onnx,
+	.lower = scale_lower,
 };
 /* clang-format on */

@@ -3,6 +3,7 @@
  */
 #include "blocks.h"
 #include "onnx.h"
+#include "op.h"
 
 struct slice_param {
 	int32_t axis;
@@ -151,6 +152,12 @@ static enum moka_status slice_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+static bool slice_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	op->kind = MOKA_OP_SLICE;
+	return ((const struct slice *)l->priv)->axis == 1 && l->bottom[0].shape.n == 4;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_slice = {
 	.schema = { "Slice", "slice_param", 126, 31, &slice_message, "SLICE", 33, NULL },
@@ -159,5 +166,6 @@ const struct moka_layer_type moka_layer_slice = {
 	.flags = MOKA_PARTIAL,
 	.shape = slice_shape, .forward = slice_forward, .backward = slice_backward,
 	.onnx = slice_onnx,
+	.lower = slice_lower,
 };
 /* clang-format on */

@@ -6,6 +6,7 @@
  */
 #include "blocks.h"
 #include "onnx.h"
+#include "op.h"
 
 static enum moka_status split_forward(const struct moka_layer *l, struct moka_call *c)
 {
@@ -41,6 +42,12 @@ static enum moka_status split_onnx(struct moka_onnx *o)
 	return MOKA_OK;
 }
 
+static bool split_lower(const struct moka_layer *l, struct moka_op *op)
+{
+	(void)l;
+	return moka__op_identity(op);
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_split = {
 	.schema = { "Split", NULL, 0, 0, NULL, "SPLIT", 22, NULL },
@@ -49,5 +56,6 @@ const struct moka_layer_type moka_layer_split = {
 	.flags = MOKA_ELEMENTWISE | MOKA_PARTIAL,
 	.shape = moka_shape_same, .forward = split_forward, .backward = split_backward,
 	.onnx = split_onnx,
+	.lower = split_lower,
 };
 /* clang-format on */

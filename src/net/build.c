@@ -373,8 +373,9 @@ enum moka_status moka_net_build(struct moka_net **out, const struct moka_model *
 		b.n->name = m->name ? m->name : "";
 		b.n->phase = o->phase;
 		b.n->force_backward = m->force_backward;
+		b.n->shared = moka__shared_new();
 	}
-	st = b.n ? run_build(&b) : MOKA_ERR_NOMEM;
+	st = b.n && b.n->shared ? run_build(&b) : MOKA_ERR_NOMEM;
 	release_build(&b);
 	if (!f)
 		moka_findings_release(&own);
@@ -395,6 +396,7 @@ void moka_net_free(struct moka_net *n)
 		if (l->source && l->source_ops && l->source_ops->close)
 			l->source_ops->close(l->source);
 	}
+	moka__shared_free(n->shared);
 	free(n->param_block);
 	moka_arena_release(&n->arena);
 	free(n);

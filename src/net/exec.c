@@ -10,7 +10,7 @@
  * weight and a gradient from outside count as readers after the layers. An in-place layer's bottom and top are one
  * blob, whose diff it turns from the top's into the bottom's.
  */
-#include "net/internal.h"
+#include "net/fused.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -99,10 +99,19 @@ static void lay_out_param_diffs(struct moka_exec *e, struct layout *y)
 	}
 }
 
+/* Whether forward() of a layer is called at all: a plan replaces many. */
+static bool runs_forward(const struct moka_exec *e, int layer)
+{
+	for (int i = 0; e->fused && i < e->fused->n_works; i++)
+		if (e->fused->works[i].kind == MOKA__WORK_LAYER && e->fused->works[i].layers[0] == layer)
+			return true;
+	return !e->fused;
+}
+
 static void lay_out(struct moka_exec *e, struct layout *y)
 {
 	const struct moka_net *n = e->n;
-	size_t scratch = 0;
+	size_t scratch = e->fused ? moka__steps_scratch(e) : 0;
 
 	take(y, e->plan.bytes);
 #if MOKA__GUARD
@@ -117,8 +126,10 @@ static void lay_out(struct moka_exec *e, struct layout *y)
 	for (int i = 0; i < n->n_layers; i++) {
 		const struct moka_layer *l = &n->layers[i].l;
 
-		if (l->state_bytes)
+		if (l->state_bytes && runs_forward(e, i) && (e->o.backward || !l->state_for_backward))
 			e->steps[i].state = take(y, l->state_bytes);
+		if (e->fused)
+			continue;
 		scratch = MOKA_MAX(scratch, l->scratch_bytes);
 	}
 	e->scratch = take(y, scratch);
@@ -398,14 +409,53 @@ static enum moka_status make_block(struct moka_exec *e, struct moka_error *err)
 	return MOKA_OK;
 }
 
+/* Where the outside finds blobs: inputs and outputs, plain. */
+static bool take_plan(struct moka_exec *e, const struct moka_plan *p)
+{
+	const struct moka_net *n = e->n;
+
+	e->fused = p;
+	e->plan = (struct moka__plan){ .offset = MOKA_NEWN(&e->arena, n->n_blobs + 1, size_t),
+				       .kept = MOKA_NEWN(&e->arena, n->n_blobs + 1, bool),
+				       .bytes = p->bytes };
+	if (!e->plan.offset || !e->plan.kept)
+		return false;
+	for (int i = 0; i < n->n_blobs; i++) {
+		e->plan.kept[i] = p->kept[i] >= 0;
+		e->plan.offset[i] = p->kept[i] >= 0 ? p->values[p->kept[i]].offset : 0;
+	}
+	return true;
+}
+
+static bool wants_plan(const struct moka_exec_options *o)
+{
+	const char *word = getenv("MOKA_PLAN");
+
+	return o->keep == MOKA_KEEP_OUTPUTS && !o->backward && !o->by_layer && (!word || strcmp(word, "off") != 0);
+}
+
+static enum moka_status plan_memory(struct moka_exec *e)
+{
+	struct moka_plan *p = NULL;
+
+	if (wants_plan(&e->o))
+		MOKA_TRY(moka__plan_get(e->n, e->o.pool, &p));
+	if (!p)
+		return moka__plan_blobs(&e->plan, e->n, e->o.keep, &e->arena);
+	return take_plan(e, p) ? MOKA_OK : MOKA_ERR_NOMEM;
+}
+
 static enum moka_status make_exec(struct moka_exec *e, struct moka_error *err)
 {
 	MOKA_TRY(check_net(e->n, err));
 	MOKA_TRY(moka__net_fill(e->n, err));
-	if (!make_tables(e) || moka__plan_blobs(&e->plan, e->n, e->o.keep, &e->arena))
+	if (!make_tables(e) || plan_memory(e))
 		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
 	MOKA_TRY(make_block(e, err));
-	return make_views(e, err);
+	MOKA_TRY(make_views(e, err));
+	if (e->fused && !moka__steps_bind(e))
+		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
+	return MOKA_OK;
 }
 
 enum moka_status moka_exec_new(struct moka_exec **out, struct moka_net *n, const struct moka_exec_options *o,

@@ -119,6 +119,17 @@ static inline size_t moka__blob_bytes(int64_t count)
 	return (n + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN;
 }
 
+/* Something that needs `bytes` from moment `begin` to moment `end` (both included; INT_MAX: for good). */
+struct moka__room {
+	int id;
+	size_t bytes, offset;
+	int begin, end;
+};
+/* Gives each room an offset so that rooms alive at one moment don't overlap; sorts them; *total: the block's size. false: no memory. */
+bool moka__place_rooms(struct moka__room *rooms, int n, struct moka_arena *a, size_t *total);
+/* The most bytes that are alive at one of the moments [-1, last + 1]: no placing can do with less. 0: no memory. */
+size_t moka__place_bound(const struct moka__room *rooms, int n, int last, struct moka_arena *a);
+
 /* Where the data of each blob lies in one block: offset per blob (MOKA__NOWHERE never), total size. */
 struct moka__plan {
 	size_t *offset;	  /* per blob */
@@ -149,6 +160,12 @@ struct moka__step {
 	int *after, n_after;
 };
 
+/* planned.c: the place of a net's plan */
+struct moka__shared *moka__shared_new(void); /* NULL: no memory */
+void moka__shared_free(struct moka__shared *s);
+/* run.c: a layer's forward(), and its weighted loss added to *loss */
+enum moka_status moka__run_layer(struct moka_exec *e, int layer, double *loss, struct moka_error *err);
+
 /* "layer 'x' (ReLU) at line 3: what"; returns st. */
 enum moka_status moka__layer_fail(struct moka_error *err, enum moka_status st, const struct moka_net_layer *nl,
 				  const char *what);
@@ -169,6 +186,9 @@ struct moka_exec {
 	real ***param_diff; /* per parameter, per use; shared ones point to one array */
 	void *scratch;
 	struct moka_gemm_ws *gemm;
+	/* an inference planned as a whole (fused.h); NULL: layer by layer */
+	const struct moka_plan *fused;
+	struct moka__bound *bound; /* per work of it: its tensors in this execution's block */
 };
 
 #endif

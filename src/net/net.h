@@ -5,8 +5,9 @@
  *   share.c    which layers use one parameter, and by which rule it is updated
  *   gradient.c losses, and who needs a gradient
  *   params.c   memory of parameters, fillers;  weights.c weights -> parameters, and a net as a message
- *   plan.c     which blob lives where (and, later, layouts, fused steps)
+ *   plan.c     which blob lives where, layer by layer;  place.c things with a life placed in one block
  *   exec.c     an execution: its memory;  run.c forward, backward
+ *   fused.h    inference planned as a whole: works joined, laid out, packed, and run (graph.c ... steps.c)
  *
  * The net describes and is read-only while it runs; everything that changes in a pass is in moka_exec, except the
  * parameters' data, which all executions of a net share.
@@ -102,6 +103,11 @@ struct moka_net {
 	void *param_block;	  /* owned: all parameters' data */
 	uint64_t fill_seed;	  /* of moka_net_reserve() */
 	int64_t memory_limit_bytes;
+	/* what inference makes of the parameters (packed weights) is kept while this stays the same: moka_net_touch() */
+	uint64_t weights_version;
+	bool weights_watched;		   /* moka_net_watch() */
+	const struct moka_net *weights_of; /* whose parameters it uses (moka_net_share) */
+	struct moka__shared *shared;	   /* the plan of its inferences */
 };
 
 struct moka_net_input {
@@ -154,6 +160,10 @@ enum moka_status moka_net_reserve(struct moka_net *n, uint64_t seed, struct moka
  * the others are allocated and filled. Instead of moka_net_allocate().
  */
 enum moka_status moka_net_share(struct moka_net *n, const struct moka_net *from, struct moka_error *err);
+/* Parameters' data have been changed: executions pack them again before their next pass. */
+void moka_net_touch(struct moka_net *n);
+/* Parameters' data may be changed at any time between passes from now on (somebody holds a pointer to them): executions look. */
+void moka_net_watch(struct moka_net *n);
 /*
  * Takes weights by layer name. What doesn't fit (a blob of another shape: which dimension), was not used, or stayed at its filler goes to f
  * as findings ("weights-mismatch" error, "weights-unused" and "weights-missing" warnings). Legacy 1x1xMxN shapes fit (M, N). A net whose
@@ -171,8 +181,9 @@ enum moka_status moka_net_to_msg(const struct moka_net *n, const struct moka_exe
 enum moka_keep { MOKA_KEEP_OUTPUTS, MOKA_KEEP_ALL };
 
 struct moka_exec_options {
-	enum moka_keep keep;	/* OUTPUTS: blobs share memory as their lives allow; only outputs and inputs stay */
-	bool backward;		/* needs KEEP_ALL */
+	enum moka_keep keep; /* OUTPUTS: blobs share memory as their lives allow; only outputs and inputs stay */
+	bool backward;	     /* needs KEEP_ALL */
+	bool by_layer;	     /* OUTPUTS: layer by layer, not by a plan (MOKA_PLAN=off in the environment: likewise) */
 	struct moka_pool *pool; /* borrowed; NULL: this thread */
 	uint64_t seed;
 };
@@ -202,6 +213,38 @@ enum moka_status moka_exec_layer_forward(struct moka_exec *e, int layer, struct 
 enum moka_status moka_exec_layer_backward(struct moka_exec *e, int layer, struct moka_error *err);
 /* How many items (first dimension) of blob are real where the data decide it (Filter); -1: all. */
 int64_t moka_exec_items(const struct moka_exec *e, int blob);
+/* ---- the plan of an inference ------------------------------------------------------------------ */
+
+/*
+ * How a net runs where only outputs are kept and no gradient is wanted: steps, each of one layer or several. A plan can be made of a net
+ * without weights, to be shown. *out NULL and MOKA_OK: this net is run layer by layer. Caller frees.
+ */
+struct moka_plan;
+enum moka_status moka_plan_new(struct moka_plan **out, const struct moka_net *n, struct moka_error *err);
+void moka_plan_free(struct moka_plan *p);
+struct moka_plan_step {
+	const int *layers; /* those that are one step, in order; none: a copy into another layout */
+	int n_layers;
+	const char *algorithm;	 /* for people */
+	int in_blob, out_blob;	 /* of the first bottom, of the first top; -1: none */
+	int adds_blob;		 /* added in the same step; -1: none */
+	int in_block, out_block; /* 1: plain, NCHW; else channels in blocks of so many */
+	size_t offset, bytes;	 /* of the first top in the block of blobs; of all tops */
+	int64_t macs;
+	double share; /* of the whole pass's time, as expected */
+};
+int moka_plan_steps(const struct moka_plan *p);
+void moka_plan_step(const struct moka_plan *p, int i, struct moka_plan_step *out);
+struct moka_plan_bytes {
+	size_t values, bound; /* the block of blobs; what is alive at the worst moment, which no plan can go below */
+	size_t packed, scratch;
+};
+void moka_plan_memory(const struct moka_plan *p, struct moka_plan_bytes *out);
+/* The plan by which an execution runs; NULL: layer by layer. Such an execution runs whole passes only. */
+const struct moka_plan *moka_exec_plan(const struct moka_exec *e);
+/* One step alone, timed by the caller. */
+enum moka_status moka_exec_step_forward(struct moka_exec *e, int step, struct moka_error *err);
+
 int64_t moka_exec_bytes(const struct moka_exec *e); /* of its block: blobs, diffs, state, scratch */
 
 #endif

@@ -144,5 +144,6 @@ enum moka_status moka_net_share(struct moka_net *n, const struct moka_net *from,
 	for (int i = 0; ok && i < n->n_layers; i++)
 		borrow(n, i, from, &layers);
 	moka_map_release(&layers);
+	n->weights_of = from;
 	return ok ? moka_net_allocate(n, from->fill_seed, err) : moka_fail(err, MOKA_ERR_NOMEM, "no memory");
 }

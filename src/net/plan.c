@@ -11,14 +11,11 @@
  *     pool1                  [=====]       may lie where conv1 was
  *     prob                        [=====   an output stays
  *
- * Units (a blob with those that work in its place) are placed by size, the largest first, each into the smallest hole among
- * those placed that live at the same time.
+ * Units (a blob with those that work in its place) are placed by place.c.
  */
 #include "net/internal.h"
 
 #include <limits.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* Placing is quadratic: beyond so many blobs each has its own place. */
 #define MAX_PLANNED 8192
@@ -60,65 +57,6 @@ static void share_places(struct moka__plan *p, const struct moka_net *n)
 	}
 }
 
-struct unit {
-	int blob;
-	size_t bytes, offset;
-	int begin, end;
-};
-
-static int by_size(const void *a, const void *b)
-{
-	const struct unit *x = a, *y = b;
-
-	if (x->bytes != y->bytes)
-		return x->bytes < y->bytes ? 1 : -1;
-	return x->blob - y->blob;
-}
-
-/* The smallest hole for u among the placed ones (n of them, by offset) that live when it does. */
-static size_t best_fit(const struct unit *u, const struct unit *placed, int n)
-{
-	size_t free_from = 0, best = MOKA__NOWHERE, best_hole = MOKA__NOWHERE;
-
-	for (int i = 0; i < n; i++) {
-		const struct unit *x = &placed[i];
-
-		if (x->end < u->begin || x->begin > u->end)
-			continue;
-		if (x->offset > free_from) {
-			size_t hole = x->offset - free_from;
-
-			if (hole >= u->bytes && hole < best_hole) {
-				best = free_from;
-				best_hole = hole;
-			}
-		}
-		free_from = MOKA_MAX(free_from, x->offset + x->bytes);
-	}
-	return best == MOKA__NOWHERE ? free_from : best;
-}
-
-static void insert(struct unit *placed, int n, const struct unit *u)
-{
-	int at = n;
-
-	while (at > 0 && placed[at - 1].offset > u->offset)
-		at--;
-	memmove(&placed[at + 1], &placed[at], (size_t)(n - at) * sizeof(*placed));
-	placed[at] = *u;
-}
-
-static void place(struct moka__plan *p, struct unit *units, int n, struct unit *placed)
-{
-	qsort(units, (size_t)n, sizeof(*units), by_size);
-	for (int i = 0; i < n; i++) {
-		units[i].offset = best_fit(&units[i], placed, i);
-		insert(placed, i, &units[i]);
-		p->offset[units[i].blob] = units[i].offset;
-		p->bytes = MOKA_MAX(p->bytes, units[i].offset + units[i].bytes);
-	}
-}
-
 /* One behind the other. */
 static void place_apart(struct moka__plan *p, const struct moka_net *n)
 {
@@ -134,19 +72,22 @@ static void place_apart(struct moka__plan *p, const struct moka_net *n)
 
 static enum moka_status place_shared(struct moka__plan *p, const struct moka_net *n, struct moka_arena *a)
 {
-	struct unit *units = MOKA_NEWN(a, n->n_blobs + 1, struct unit),
-		    *placed = MOKA_NEWN(a, n->n_blobs + 1, struct unit);
-	int n_units = 0;
+	struct moka__room *rooms = MOKA_NEWN(a, n->n_blobs + 1, struct moka__room);
+	int n_rooms = 0;
 
-	if (!units || !placed)
+	if (!rooms)
 		return MOKA_ERR_NOMEM;
 	find_lives(p, n);
 	share_places(p, n);
 	for (int i = 0; i < n->n_blobs; i++)
 		if (p->unit[i] == i)
-			units[n_units++] = (struct unit){ i, moka__blob_bytes(moka_shape_count(&n->blobs[i].shape)), 0,
-							  p->begin[i], p->end[i] };
-	place(p, units, n_units, placed);
+			rooms[n_rooms++] =
+				(struct moka__room){ i, moka__blob_bytes(moka_shape_count(&n->blobs[i].shape)), 0,
+						     p->begin[i], p->end[i] };
+	if (!moka__place_rooms(rooms, n_rooms, a, &p->bytes))
+		return MOKA_ERR_NOMEM;
+	for (int i = 0; i < n_rooms; i++)
+		p->offset[rooms[i].id] = rooms[i].offset;
 	for (int i = 0; i < n->n_blobs; i++)
 		p->offset[i] = p->offset[p->unit[i]];
 	return MOKA_OK;

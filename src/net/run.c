@@ -4,7 +4,7 @@
  * Everything a layer's call needs was laid out by exec.c; here is only the order of things, and what is added where
  * gradients meet.
  */
-#include "net/internal.h"
+#include "net/fused.h"
 
 /* Makes a blob's diff of what its readers, its loss weight and the outside left. */
 static void add_parts(const struct moka_exec *e, const struct moka__sum *s)
@@ -38,14 +38,12 @@ static struct moka_call make_call(struct moka_exec *e, int layer, struct moka_er
 				   .err = err };
 }
 
-enum moka_status moka_exec_layer_forward(struct moka_exec *e, int layer, struct moka_error *err)
+static enum moka_status run_forward(struct moka_exec *e, int layer, struct moka_error *err)
 {
 	struct moka_error own = { 0 };
 	struct moka_call c;
 	enum moka_status st;
 
-	if (layer < 0 || layer >= e->n->n_layers)
-		return moka_fail(err, MOKA_ERR_ARG, "no layer %d", layer);
 	if (e->n->layers[layer].is_input)
 		return MOKA_OK;
 	c = make_call(e, layer, &own);
@@ -72,16 +70,34 @@ static double layer_loss(const struct moka_exec *e, int layer)
 	return loss;
 }
 
+enum moka_status moka__run_layer(struct moka_exec *e, int layer, double *loss, struct moka_error *err)
+{
+	MOKA_TRY(run_forward(e, layer, err));
+	*loss += layer_loss(e, layer);
+	return MOKA_OK;
+}
+
+enum moka_status moka_exec_layer_forward(struct moka_exec *e, int layer, struct moka_error *err)
+{
+	if (layer < 0 || layer >= e->n->n_layers)
+		return moka_fail(err, MOKA_ERR_ARG, "no layer %d", layer);
+	if (e->fused)
+		return moka_fail(err, MOKA_ERR_ARG, "this execution runs by a plan, not layer by layer");
+	return run_forward(e, layer, err);
+}
+
 enum moka_status moka_exec_forward(struct moka_exec *e, int from, int to, real *loss, struct moka_error *err)
 {
 	double sum = 0;
 
 	if (from < 0 || to > e->n->n_layers)
 		return moka_fail(err, MOKA_ERR_ARG, "layers %d to %d of %d can't be run", from, to, e->n->n_layers);
-	for (int i = from; i < to; i++) {
-		MOKA_TRY(moka_exec_layer_forward(e, i, err));
-		sum += layer_loss(e, i);
-	}
+	if (e->fused && (from > 0 || to < e->n->n_layers))
+		return moka_fail(err, MOKA_ERR_ARG, "this execution runs by a plan, whole passes only");
+	if (e->fused)
+		MOKA_TRY(moka__steps_run(e, &sum, err));
+	for (int i = from; i < to && !e->fused; i++)
+		MOKA_TRY(moka__run_layer(e, i, &sum, err));
 	if (loss)
 		*loss = (real)sum;
 	return MOKA_OK;

@@ -326,6 +326,7 @@ enum moka_status moka_net_load(struct moka_net *n, struct moka_weights *w, bool 
 	}
 	report_unused(&s);
 	report_missing(&s);
+	moka_net_touch(n);
 	st = n->param_block ? moka__net_fill(n, &err) : MOKA_OK;
 	if (st)
 		moka_find(f, MOKA_ERROR, "bad-filler", no_place(), "%s", err.message);

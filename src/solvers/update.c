@@ -161,4 +161,5 @@ void moka__solver_apply(struct moka_solver *s, double rate)
 		if (j.step)
 			moka_parallel(s->o.pool, subtract_piece, &j, slot->count, PIECE);
 	}
+	moka_net_touch(s->net);
 }

@@ -87,6 +87,30 @@ err "an input without values" "-i BLOB=FILE"
 run time -model "$net" -iterations 2 -gpu 0 --logtostderr=1 -phase TEST
 expect "caffe's flags" 0
 err "caffe's flags" "-gpu 0: Moka computes on the processor"
+cat >"$tmp/fused.prototxt" <<'END'
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 8 kernel_size: 3 pad: 1 } }
+layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "prob" type: "Softmax" bottom: "conv" top: "prob" }
+END
+run explain "$tmp/fused.prototxt" --plan
+expect "explain --plan" 0
+out "explain --plan: one step" "conv + bn + relu"
+out "explain --plan: memory and its bound" "Memory of blobs: "
+run explain "$tmp/fused.prototxt" --plan --format json
+expect "explain --plan --format json" 0
+out "explain --plan --format json" '"layers": ["conv", "bn", "relu"]'
+out "explain --plan --format json: memory" '"least_bytes": '
+run explain "$tmp/fused.prototxt" --plan --format json --input data=0x3x8x8
+out "no plan" '"plan": null'
+wrong "a plan as a picture" "a plan is text or json" explain "$tmp/fused.prototxt" --plan --format dot
+run time "$tmp/fused.prototxt" --forward-only --iterations 2
+out "time by steps" "conv + bn + relu"
+run time "$tmp/fused.prototxt" --forward-only --iterations 2 --plan off
+out "time by layers" "BatchNorm"
+run time "$tmp/fused.prototxt" --forward-only --iterations 2 --format json
+out "time's steps as JSON" '"steps": ['
 run time --model="$net" --iterations=2 --forward-only --format json
 expect "time --format json" 0
 out "time --format json" '"backward_ms": null'

@@ -130,6 +130,8 @@ T_TEST(a_bottom_taken_twice_is_not_written)
 static void compare(uint64_t seed)
 {
 	const struct moka_net_options o = { .phase = MOKA_TEST };
+	const struct moka_exec_options by_layer = { .by_layer = true, .seed = 7 };
+	struct moka_error err = { 0 };
 	struct moka_buf text;
 	struct nets all, few;
 
@@ -137,6 +139,8 @@ static void compare(uint64_t seed)
 	random_net(&text, seed, 4 + (int)(seed % 25), false);
 	nets_run(&all, text.data, o, MOKA_KEEP_ALL, NULL);
 	nets_run(&few, text.data, o, MOKA_KEEP_OUTPUTS, NULL);
+	moka_exec_free(few.e);
+	T_OK(moka_exec_new(&few.e, few.n, &by_layer, &err), &err);
 	nets_fill_inputs(&all, seed);
 	nets_fill_inputs(&few, seed);
 	for (int pass = 0; pass < 2; pass++) { /* twice: an input must outlive a pass */

@@ -1,0 +1,88 @@
+/*
+ * blocked_kernels.h - the contract between the drivers of blocked operations (conv_*.c, winograd.c, blocked.c ...) and their
+ * kernels (blocked_portable.c, blocked_avx2.c, blocked_avx512.c: the same text in blocked_text.h with other vectors).
+ *
+ * The heart is the convolution's tile: up to eight places by up to four blocks of outputs, summed in registers over
+ * blocks of inputs and taps. Where a tap of a place looks is a table of offsets, so rows, padding, strides and dilation never show in the
+ * inner loop; an offset of MOKA__OUTSIDE reads zeros.
+ */
+#ifndef MOKA_KERNELS_BLOCKED_KERNELS_H
+#define MOKA_KERNELS_BLOCKED_KERNELS_H
+
+#include "blocked.h"
+
+#define MOKA__PLACES 8 /* of a tile at most; also the pitch of its tables */
+#define MOKA__GROUP 4  /* blocks of outputs of a tile at most */
+#define MOKA__OUTSIDE INT64_MIN
+
+struct moka__conv_tile {
+	const real *x;
+	const int64_t *off;	/* (taps, MOKA__PLACES) from x */
+	int64_t blocks, x_step; /* blocks of inputs, values between them */
+	int64_t taps;
+	const real *w; /* (blocks, taps, B, group, B) */
+	real *y;
+	const int64_t *y_off;
+	int64_t y_block; /* values between blocks of outputs */
+	const real *residual;
+	const int64_t *r_off;
+	int64_t r_block;
+	const real *bias; /* of the first block; NULL: none */
+	bool first, last; /* part of the sum: else y holds what came before; after the last the activation is applied */
+	struct moka_act act; /* slopes: of the first block, whole blocks */
+};
+
+/* Places in a line, `n` of them, each with a window of rows x columns vectors: depthwise convolution and pooling. */
+struct moka__window {
+	const real *x;
+	int64_t x_place, x_row, x_column; /* values to the next place, the window's next row, its next column */
+	int64_t rows, columns;
+	const real *w; /* depthwise: (.., B) */
+	int64_t w_row;
+	real *y;
+	const real *residual;
+	const real *bias;
+	real scale; /* average: what the sum is multiplied by */
+	struct moka_act act;
+};
+
+struct moka__blocked_kernels {
+	int block;
+	int places
+		[MOKA__GROUP]; /* that suit 1..4 blocks of outputs best; 0: more blocks than this set's registers hold */
+	int most_group;
+	void (*conv[MOKA__GROUP][MOKA__PLACES])(const struct moka__conv_tile *t);
+	/* the same from a plain image: step i of `taps` adds steps[i] to every offset; one weight vector a step */
+	void (*first[MOKA__GROUP][MOKA__PLACES])(const struct moka__conv_tile *t, const int64_t *steps);
+	void (*depthwise[MOKA__PLACES])(const struct moka__window *w);
+	void (*max[MOKA__PLACES])(const struct moka__window *w);
+	void (*sum[MOKA__PLACES])(const struct moka__window *w);
+	/* one tile of winograd: in (size x size vectors, row pitch) -> out[k * step]; size is m + 2 */
+	void (*wino_in[2])(const real *x, int64_t row, real *v, int64_t step);
+	/* sums m[k * step] -> m x m vectors in out */
+	void (*wino_out[2])(const real *m, int64_t step, real *out);
+	/* y = act(a x + b z + shift) over n vectors; NULL a: scale vector is 1; z NULL: none */
+	void (*combine)(int64_t n, const real *scale, const real *x, real b, const real *z, const real *shift,
+			const struct moka_act *act, real *y);
+	/* n vectors: y = x / (k + f * sum of `size` squares around)^0.75; the squares' channels lie in a run */
+	void (*lrn)(int64_t n, int64_t size, real f, real k, const real *squares, const real *x, int64_t x_step,
+		    real *y, int64_t y_step);
+};
+
+extern const struct moka__blocked_kernels moka__blocked_portable, moka__blocked_avx2, moka__blocked_avx512;
+/* NULL in the double build. */
+const struct moka__blocked_kernels *moka__blocked_choose(void);
+
+/* fn(arg, item, slot) for every item, dealt out to the threads of the pool as they come; slot < moka_pool_threads(pool). */
+void moka__deal(struct moka_pool *pool, int64_t items, void (*fn)(void *arg, int64_t item, int slot), void *arg);
+real moka__act_one(const struct moka_act *a, int64_t channel, real x);
+/* Zeros in the spare lanes of a blocked tensor, where an activation doesn't leave 0 as it is. */
+void moka__zero_spare(const struct moka_tensor *y);
+bool moka__act_moves_zero(const struct moka_act *a);
+
+static inline int64_t moka__ceil_div(int64_t a, int64_t b)
+{
+	return (a + b - 1) / b;
+}
+
+#endif

@@ -1,0 +1,118 @@
+/*
+ * blocked_portable.c - blocked kernels for any machine, in the vector notation that gcc and clang share; blocks of 8.
+ */
+#include "blocked_kernels.h"
+
+#ifndef MOKA_REAL_DOUBLE
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* A block is two vectors of four: without AVX, a vector of eight would pass through memory. */
+typedef float quad __attribute__((vector_size(16)));
+typedef int quad_mask __attribute__((vector_size(16)));
+typedef struct {
+	quad a, b;
+} oct;
+
+// clang-format off
+#define EASY static inline __attribute__((always_inline))
+// clang-format on
+
+EASY oct load(const float *p)
+{
+	oct v;
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+EASY void store(float *p, oct v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+EASY quad splat4(float x)
+{
+	return (quad){ x, x, x, x };
+}
+
+EASY quad pick(quad_mask m, quad a, quad b)
+{
+	return (quad)((m & (quad_mask)a) | (~m & (quad_mask)b));
+}
+
+EASY quad max4(quad a, quad b)
+{
+	return pick(a > b, a, b);
+}
+
+EASY quad min4(quad a, quad b)
+{
+	return pick(a < b, a, b);
+}
+
+EASY oct sqrt8(oct v)
+{
+	for (int i = 0; i < 4; i++)
+		v.a[i] = sqrtf(v.a[i]), v.b[i] = sqrtf(v.b[i]);
+	return v;
+}
+
+EASY oct max8(oct a, oct b)
+{
+	return (oct){ max4(a.a, b.a), max4(a.b, b.b) };
+}
+
+EASY oct min8(oct a, oct b)
+{
+	return (oct){ min4(a.a, b.a), min4(a.b, b.b) };
+}
+
+EASY oct fma8(oct x, oct y, oct z)
+{
+	return (oct){ x.a * y.a + z.a, x.b * y.b + z.b };
+}
+
+EASY oct mul8(oct x, oct y)
+{
+	return (oct){ x.a * y.a, x.b * y.b };
+}
+
+EASY oct add8(oct x, oct y)
+{
+	return (oct){ x.a + y.a, x.b + y.b };
+}
+
+EASY oct sub8(oct x, oct y)
+{
+	return (oct){ x.a - y.a, x.b - y.b };
+}
+
+EASY oct div8(oct x, oct y)
+{
+	return (oct){ x.a / y.a, x.b / y.b };
+}
+
+#define VEC oct
+#define VLEN 8
+#define LOAD(p) load(p)
+#define STORE(p, v) store(p, v)
+#define SPLAT(x) ((oct){ splat4((float)(x)), splat4((float)(x)) })
+#define FMA(a, b, c) fma8(a, b, c)
+#define MUL(a, b) mul8(a, b)
+#define ADD(a, b) add8(a, b)
+#define SUB(a, b) sub8(a, b)
+#define MAX(a, b) max8(a, b)
+#define MIN(a, b) min8(a, b)
+#define DIV(a, b) div8(a, b)
+#define SQRT(a) sqrt8(a)
+#define NAME moka__blocked_portable
+#define MOST_GROUP 2
+#define PLACES_LIST                                                                                                    \
+	{                                                                                                              \
+		6, 3, 0, 0                                                                                             \
+	}
+#include "blocked_text.h"
+
+#endif

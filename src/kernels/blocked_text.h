@@ -1,0 +1,365 @@
+/*
+ * blocked_text.h - the text of the blocked kernels, included by one file per instruction set, which defines before:
+ * VEC, VLEN, LOAD, STORE, SPLAT, FMA(a, b, c), MUL, ADD, SUB, MAX, MIN, DIV, SQRT and NAME (the table's name), MOST_GROUP, PLACES_LIST.
+ */
+// clang-format off
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+// clang-format on
+
+static const real zeros[VLEN];
+
+INLINE VEC act_vec(const struct moka_act *a, VEC x, const real *slopes)
+{
+	switch (a->kind) {
+	case MOKA_ACT_NONE:
+		return x;
+	case MOKA_ACT_RELU:
+		if (a->slope == 0)
+			return MAX(x, SPLAT(0));
+		return FMA(SPLAT(a->slope), MIN(x, SPLAT(0)), MAX(x, SPLAT(0)));
+	case MOKA_ACT_CLIP:
+		return MIN(MAX(x, SPLAT(a->low)), SPLAT(a->high));
+	case MOKA_ACT_PRELU:
+		return FMA(LOAD(slopes), MIN(x, SPLAT(0)), MAX(x, SPLAT(0)));
+	}
+	return x;
+}
+
+/* ---- convolution ---------------------------------------------------------------------------------- */
+
+INLINE void tile_begin(const int g, const int n, const struct moka__conv_tile *t, VEC *sum)
+{
+	UNROLL
+	for (int i = 0; i < n; i++)
+		UNROLL
+	for (int v = 0; v < g; v++) {
+		if (!t->first)
+			sum[i * g + v] = LOAD(t->y + t->y_off[i] + v * t->y_block);
+		else
+			sum[i * g + v] = t->bias ? LOAD(t->bias + v * VLEN) : SPLAT(0);
+	}
+	if (t->first && t->residual)
+		UNROLL
+	for (int i = 0; i < n; i++)
+		UNROLL
+	for (int v = 0; v < g; v++)
+		sum[i * g + v] = ADD(sum[i * g + v], LOAD(t->residual + t->r_off[i] + v * t->r_block));
+}
+
+INLINE void tile_end(const int g, const int n, const struct moka__conv_tile *t, VEC *sum)
+{
+	if (t->last && t->act.kind != MOKA_ACT_NONE)
+		UNROLL
+	for (int i = 0; i < n; i++)
+		UNROLL
+	for (int v = 0; v < g; v++)
+		sum[i * g + v] = act_vec(&t->act, sum[i * g + v], t->act.slopes + v * VLEN);
+	UNROLL
+	for (int i = 0; i < n; i++)
+		UNROLL
+	for (int v = 0; v < g; v++)
+		STORE(t->y + t->y_off[i] + v * t->y_block, sum[i * g + v]);
+}
+
+/* One input value of each place times one vector of weights for each block of outputs. */
+INLINE void tile_step(const int g, const int n, const real *const *p, int64_t at, const real *w, VEC *sum)
+{
+	VEC y[MOKA__GROUP];
+
+	UNROLL
+	for (int v = 0; v < g; v++)
+		y[v] = LOAD(w + v * VLEN);
+	UNROLL
+	for (int i = 0; i < n; i++) {
+		const VEC x = SPLAT(p[i][at]);
+		UNROLL
+		for (int v = 0; v < g; v++)
+			sum[i * g + v] = FMA(x, y[v], sum[i * g + v]);
+	}
+}
+
+INLINE void conv_tile(const int g, const int n, const struct moka__conv_tile *t)
+{
+	VEC sum[MOKA__GROUP * MOKA__PLACES];
+	const real *w = t->w;
+
+	tile_begin(g, n, t, sum);
+	for (int64_t b = 0; b < t->blocks; b++) {
+		const real *xb = t->x + b * t->x_step;
+		const int64_t *off = t->off;
+
+		for (int64_t tap = 0; tap < t->taps; tap++, off += MOKA__PLACES) {
+			const real *p[MOKA__PLACES];
+
+			UNROLL
+			for (int i = 0; i < n; i++)
+				p[i] = off[i] < 0 ? zeros : xb + off[i];
+			_Pragma("GCC unroll 4") for (int c = 0; c < VLEN; c++, w += g * VLEN)
+				tile_step(g, n, p, c, w, sum);
+		}
+	}
+	tile_end(g, n, t, sum);
+}
+
+INLINE void first_tile(const int g, const int n, const struct moka__conv_tile *t, const int64_t *steps)
+{
+	VEC sum[MOKA__GROUP * MOKA__PLACES];
+	const real *p[MOKA__PLACES], *w = t->w;
+
+	tile_begin(g, n, t, sum);
+	UNROLL
+	for (int i = 0; i < n; i++)
+		p[i] = t->x + t->off[i];
+	for (int64_t s = 0; s < t->taps; s++, w += g * VLEN)
+		tile_step(g, n, p, steps[s], w, sum);
+	tile_end(g, n, t, sum);
+}
+
+/* ---- windows: depthwise and pooling --------------------------------------------------------------- */
+
+enum window_kind { WINDOW_DEPTHWISE, WINDOW_MAX, WINDOW_SUM };
+
+INLINE void window_taps(const int n, const enum window_kind kind, const struct moka__window *w, int64_t rows,
+			int64_t columns, VEC *sum)
+{
+	for (int64_t r = 0; r < rows; r++)
+		for (int64_t c = 0; c < columns; c++) {
+			const real *x = w->x + r * w->x_row + c * w->x_column;
+			VEC f = SPLAT(0);
+
+			if (kind == WINDOW_DEPTHWISE)
+				f = LOAD(w->w + r * w->w_row + c * VLEN);
+			UNROLL
+			for (int i = 0; i < n; i++) {
+				const VEC v = LOAD(x + i * w->x_place);
+				sum[i] = kind == WINDOW_MAX   ? MAX(sum[i], v)
+					 : kind == WINDOW_SUM ? ADD(sum[i], v)
+							      : FMA(v, f, sum[i]);
+			}
+		}
+}
+
+INLINE void window(const int n, const enum window_kind kind, const struct moka__window *w)
+{
+	VEC sum[MOKA__PLACES];
+	const VEC start = kind == WINDOW_MAX ? SPLAT(-FLT_MAX) : w->bias ? LOAD(w->bias) : SPLAT(0);
+
+	UNROLL
+	for (int i = 0; i < n; i++)
+		sum[i] = start;
+	if (w->rows == 3 && w->columns == 3)
+		window_taps(n, kind, w, 3, 3, sum);
+	else
+		window_taps(n, kind, w, w->rows, w->columns, sum);
+	UNROLL
+	for (int i = 0; i < n; i++) {
+		if (kind == WINDOW_SUM)
+			sum[i] = MUL(sum[i], SPLAT(w->scale));
+		if (kind == WINDOW_DEPTHWISE && w->residual)
+			sum[i] = ADD(sum[i], LOAD(w->residual + i * VLEN));
+		if (kind == WINDOW_DEPTHWISE)
+			sum[i] = act_vec(&w->act, sum[i], w->act.slopes);
+		STORE(w->y + i * VLEN, sum[i]);
+	}
+}
+
+/* ---- winograd: points 0, 1, -1, (2, -2 | 2, -2, 1/2, -1/2), infinity -------------------------------- */
+
+/* One line of six (eight) values, `s` vectors apart. */
+INLINE void in4(const VEC *d, const int s, VEC *o, const int os)
+{
+	const VEC two = SPLAT(2), four = SPLAT(4), five = SPLAT(5);
+	const VEC d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s], d4 = d[4 * s], d5 = d[5 * s];
+	const VEC a = SUB(d4, MUL(four, d2)), b = SUB(d3, MUL(four, d1)), c = SUB(d4, d2), e = MUL(two, SUB(d3, d1));
+
+	o[0] = ADD(SUB(MUL(four, d0), MUL(five, d2)), d4);
+	o[os] = ADD(a, b);
+	o[2 * os] = SUB(a, b);
+	o[3 * os] = ADD(c, e);
+	o[4 * os] = SUB(c, e);
+	o[5 * os] = ADD(SUB(MUL(four, d1), MUL(five, d3)), d5);
+}
+
+INLINE void out4(const VEC *m, const int s, VEC *o, const int os)
+{
+	const VEC p = ADD(m[s], m[2 * s]), q = SUB(m[s], m[2 * s]);
+	const VEC u = ADD(m[3 * s], m[4 * s]), v = SUB(m[3 * s], m[4 * s]);
+
+	o[0] = ADD(ADD(m[0], p), u);
+	o[os] = FMA(SPLAT(2), v, q);
+	o[2 * os] = FMA(SPLAT(4), u, p);
+	o[3 * os] = ADD(FMA(SPLAT(8), v, q), m[5 * s]);
+}
+
+INLINE void in6(const VEC *d, const int s, VEC *o, const int os)
+{
+	const VEC d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s], d4 = d[4 * s], d5 = d[5 * s], d6 = d[6 * s],
+		  d7 = d[7 * s];
+	const VEC q = SPLAT(5.25), f = SPLAT(4.25);
+	VEC a, b;
+
+	o[0] = FMA(q, SUB(d4, d2), SUB(d0, d6));
+	o[7 * os] = FMA(q, SUB(d3, d5), SUB(d7, d1));
+	a = SUB(ADD(d2, d6), MUL(f, d4));
+	b = SUB(ADD(d1, d5), MUL(f, d3));
+	o[os] = ADD(a, b);
+	o[2 * os] = SUB(a, b);
+	a = ADD(FMA(SPLAT(0.25), d2, d6), MUL(SPLAT(-1.25), d4));
+	b = FMA(SPLAT(2), d5, FMA(SPLAT(0.5), d1, MUL(SPLAT(-2.5), d3)));
+	o[3 * os] = ADD(a, b);
+	o[4 * os] = SUB(a, b);
+	a = FMA(SPLAT(4), FMA(SPLAT(-1.25), d4, d2), d6);
+	b = FMA(SPLAT(2), d1, FMA(SPLAT(0.5), d5, MUL(SPLAT(-2.5), d3)));
+	o[5 * os] = ADD(a, b);
+	o[6 * os] = SUB(a, b);
+}
+
+/* The last two points' transformed values are of weights scaled by 32 there; 1/32 of powers appear here. */
+INLINE void out6(const VEC *m, const int s, VEC *o, const int os)
+{
+	const VEC a1 = ADD(m[s], m[2 * s]), b1 = SUB(m[s], m[2 * s]);
+	const VEC a2 = ADD(m[3 * s], m[4 * s]), b2 = SUB(m[3 * s], m[4 * s]);
+	const VEC a3 = ADD(m[5 * s], m[6 * s]), b3 = SUB(m[5 * s], m[6 * s]);
+
+	o[0] = ADD(ADD(m[0], a1), FMA(SPLAT(32), a3, a2));
+	o[os] = ADD(b1, FMA(SPLAT(16), b3, MUL(SPLAT(2), b2)));
+	o[2 * os] = ADD(a1, FMA(SPLAT(8), a3, MUL(SPLAT(4), a2)));
+	o[3 * os] = ADD(b1, FMA(SPLAT(4), b3, MUL(SPLAT(8), b2)));
+	o[4 * os] = ADD(a1, FMA(SPLAT(2), a3, MUL(SPLAT(16), a2)));
+	o[5 * os] = ADD(ADD(b1, m[7 * s]), FMA(SPLAT(32), b2, b3));
+}
+
+static void wino_in4(const real *x, int64_t row, real *v, int64_t step)
+{
+	VEC d[6], t[36], o[6];
+
+	for (int c = 0; c < 6; c++) {
+		for (int r = 0; r < 6; r++)
+			d[r] = LOAD(x + r * row + c * VLEN);
+		in4(d, 1, t + c, 6);
+	}
+	for (int r = 0; r < 6; r++) {
+		in4(t + r * 6, 1, o, 1);
+		for (int c = 0; c < 6; c++)
+			STORE(v + (r * 6 + c) * step, o[c]);
+	}
+}
+
+static void wino_in6(const real *x, int64_t row, real *v, int64_t step)
+{
+	VEC d[8], t[64], o[8];
+
+	for (int c = 0; c < 8; c++) {
+		for (int r = 0; r < 8; r++)
+			d[r] = LOAD(x + r * row + c * VLEN);
+		in6(d, 1, t + c, 8);
+	}
+	for (int r = 0; r < 8; r++) {
+		in6(t + r * 8, 1, o, 1);
+		for (int c = 0; c < 8; c++)
+			STORE(v + (r * 8 + c) * step, o[c]);
+	}
+}
+
+static void wino_out4(const real *m, int64_t step, real *out)
+{
+	VEC d[6], t[24], o[4];
+
+	for (int c = 0; c < 6; c++) {
+		for (int r = 0; r < 6; r++)
+			d[r] = LOAD(m + (r * 6 + c) * step);
+		out4(d, 1, t + c, 6);
+	}
+	for (int r = 0; r < 4; r++) {
+		out4(t + r * 6, 1, o, 1);
+		for (int c = 0; c < 4; c++)
+			STORE(out + (r * 4 + c) * VLEN, o[c]);
+	}
+}
+
+static void wino_out6(const real *m, int64_t step, real *out)
+{
+	VEC d[8], t[48], o[6];
+
+	for (int c = 0; c < 8; c++) {
+		for (int r = 0; r < 8; r++)
+			d[r] = LOAD(m + (r * 8 + c) * step);
+		out6(d, 1, t + c, 8);
+	}
+	for (int r = 0; r < 6; r++) {
+		out6(t + r * 8, 1, o, 1);
+		for (int c = 0; c < 6; c++)
+			STORE(out + (r * 6 + c) * VLEN, o[c]);
+	}
+}
+
+/* ---- flat ------------------------------------------------------------------------------------------- */
+
+static void combine(int64_t n, const real *scale, const real *x, real b, const real *z, const real *shift,
+		    const struct moka_act *act, real *y)
+{
+	const VEC s = LOAD(scale), t = LOAD(shift), f = SPLAT(b);
+
+	for (int64_t i = 0; i < n * VLEN; i += VLEN) {
+		VEC v = FMA(s, LOAD(x + i), t);
+		if (z)
+			v = FMA(f, LOAD(z + i), v);
+		STORE(y + i, act_vec(act, v, act->slopes));
+	}
+}
+
+static void lrn(int64_t n, int64_t size, real f, real k, const real *squares, const real *x, int64_t x_step, real *y,
+		int64_t y_step)
+{
+	for (int64_t i = 0; i < n; i++) {
+		VEC s = LOAD(squares + i * VLEN);
+		for (int64_t j = 1; j < size; j++)
+			s = ADD(s, LOAD(squares + i * VLEN + j));
+		s = SQRT(FMA(SPLAT(f), s, SPLAT(k)));
+		STORE(y + i * y_step, DIV(LOAD(x + i * x_step), MUL(s, SQRT(s))));
+	}
+}
+
+/* ---- the table -------------------------------------------------------------------------------------- */
+
+// clang-format off
+#define CONV(g, n)                                                                                                     \
+	static void conv_##g##_##n(const struct moka__conv_tile *t) { conv_tile(g, n, t); }                            \
+	static void first_##g##_##n(const struct moka__conv_tile *t, const int64_t *steps) { first_tile(g, n, t, steps); }
+#define WINDOWS(n)                                                                                                     \
+	static void depthwise_##n(const struct moka__window *w) { window(n, WINDOW_DEPTHWISE, w); }                    \
+	static void max_##n(const struct moka__window *w) { window(n, WINDOW_MAX, w); }                                \
+	static void sum_##n(const struct moka__window *w) { window(n, WINDOW_SUM, w); }
+#define EACH(F, g) F(g, 1) F(g, 2) F(g, 3) F(g, 4) F(g, 5) F(g, 6) F(g, 7) F(g, 8)
+EACH(CONV, 1)
+#if MOST_GROUP > 1
+EACH(CONV, 2)
+#endif
+#if MOST_GROUP > 2
+CONV(3, 1) CONV(3, 2) CONV(3, 3) CONV(3, 4)
+#endif
+#if MOST_GROUP > 3
+CONV(3, 5) CONV(3, 6) CONV(3, 7) CONV(3, 8)
+CONV(4, 1) CONV(4, 2) CONV(4, 3) CONV(4, 4) CONV(4, 5) CONV(4, 6)
+#endif
+WINDOWS(1) WINDOWS(2) WINDOWS(3) WINDOWS(4) WINDOWS(5) WINDOWS(6) WINDOWS(7) WINDOWS(8)
+
+#define LIST4(p) p##_1, p##_2, p##_3, p##_4
+#define LIST8(p) { LIST4(p), p##_5, p##_6, p##_7, p##_8 }
+#if MOST_GROUP == 4
+#define ALL(p) { LIST8(p##_1), LIST8(p##_2), LIST8(p##_3), { LIST4(p##_4), p##_4_5, p##_4_6 } }
+#elif MOST_GROUP == 3
+#define ALL(p) { LIST8(p##_1), LIST8(p##_2), { LIST4(p##_3) } }
+#else
+#define ALL(p) { LIST8(p##_1), LIST8(p##_2) }
+#endif
+
+const struct moka__blocked_kernels NAME = {
+	.block = VLEN, .places = PLACES_LIST, .most_group = MOST_GROUP,
+	.conv = ALL(conv), .first = ALL(first),
+	.depthwise = LIST8(depthwise), .max = LIST8(max), .sum = LIST8(sum),
+	.wino_in = { wino_in4, wino_in6 }, .wino_out = { wino_out4, wino_out6 },
+	.combine = combine, .lrn = lrn,
+};
+// clang-format on

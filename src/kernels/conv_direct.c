@@ -1,0 +1,187 @@
+/*
+ * conv_direct.c - direct convolution of blocked images: any kernel, stride, padding, dilation, group.
+ *
+ * Places (all images' output pixels in one run) are cut into tiles, evenly, so that the last one is no shorter than the others
+ * by more than one; a piece of work is some tiles by some groups of outputs:
+ *
+ *     for each part of the inputs (its weights for one group stay in the first cache)
+ *         for each group of outputs:  for each tile:  kernel
+ */
+#include "conv_op.h"
+
+#include <string.h>
+
+#define TILES 16	      /* of a piece of work */
+#define WORTH_A_THREAD 500000 /* multiply-adds */
+
+struct direct {
+	const struct moka__conv_run *r;
+	struct moka_tensor x;
+	int64_t places, tiles, chunks, parts;
+	size_t slot_bytes;
+	char *slots;
+	bool beside; /* the output is plain and ends within a block */
+};
+
+/* An input of 1 x 1 that lies plain and ends within a block is copied, so that whole blocks can be read. */
+static bool needs_copy(const struct moka_conv_op *op)
+{
+	return op->d.in_block == 1 && op->d.channels % op->k->block;
+}
+
+static size_t table_bytes(const struct moka_conv_op *op)
+{
+	const int64_t taps = op->d.kernel[0] * op->d.kernel[1];
+
+	return moka__lines(sizeof(int64_t) * MOKA__PLACES * (size_t)(TILES * (taps + 2)));
+}
+
+static size_t copy_bytes(const struct moka_conv_op *op)
+{
+	return needs_copy(op) ? moka__lines(sizeof(real) * (size_t)(op->d.images * op->in_blocks * op->k->block)) : 0;
+}
+
+size_t moka__conv_scratch_direct(const struct moka_conv_op *op, int threads)
+{
+	return copy_bytes(op) + (size_t)threads * table_bytes(op);
+}
+
+/* Fills the tables of one place: what each tap sees, where the result and the residual lie. */
+static void fill_place(const struct direct *f, int64_t place, int64_t *off, int64_t *y_off, int64_t *r_off)
+{
+	const struct moka_conv_op *op = f->r->op;
+	const struct moka_conv_desc *d = &op->d;
+	const int64_t b = op->k->block, area = op->out[0] * op->out[1];
+	const int64_t n = place / area, oy = place % area / op->out[1], ox = place % op->out[1];
+	const int64_t y0 = oy * d->stride[0] - d->pad[0], x0 = ox * d->stride[1] - d->pad[1];
+
+	for (int64_t i = 0; i < d->kernel[0]; i++)
+		for (int64_t k = 0; k < d->kernel[1]; k++, off += MOKA__PLACES) {
+			const int64_t y = y0 + i * d->dilation[0], x = x0 + k * d->dilation[1];
+			const bool in = y >= 0 && y < d->height && x >= 0 && x < d->width;
+			*off = in ? n * f->x.image_stride + (y * d->width + x) * b : MOKA__OUTSIDE;
+		}
+	*y_off = n * f->r->y->image_stride + place % area * b;
+	*r_off = f->r->residual ? n * f->r->residual->image_stride + place % area * b : 0;
+}
+
+/* The outputs of a tile, made beside, go where a plain 1 x 1 output keeps them, without its spare lanes. */
+static void run_beside(const struct direct *f, const struct moka__conv_group *g, struct moka__conv_tile *t, int n)
+{
+	const struct moka_conv_op *op = f->r->op;
+	const int64_t b = op->k->block, used = MOKA_MIN(op->d.outputs - g->block * b, g->blocks * b);
+	_Alignas(64) real y[MOKA__PLACES * MOKA__GROUP * 16], z[MOKA__PLACES * MOKA__GROUP * 16] = { 0 };
+	int64_t at[MOKA__PLACES];
+	struct moka__conv_tile beside = *t;
+
+	for (int i = 0; i < n; i++) {
+		at[i] = i * g->blocks * b;
+		if (t->residual)
+			memcpy(z + at[i], t->residual + t->r_off[i], (size_t)used * sizeof(real));
+		if (!t->first)
+			memcpy(y + at[i], t->y + t->y_off[i], (size_t)used * sizeof(real));
+		for (int64_t k = used; k < g->blocks * b; k++)
+			y[at[i] + k] = 0;
+	}
+	beside.y = y, beside.y_off = beside.r_off = at, beside.y_block = beside.r_block = b;
+	beside.residual = t->residual ? z : NULL;
+	op->k->conv[g->blocks - 1][n - 1](&beside);
+	for (int i = 0; i < n; i++)
+		memcpy(t->y + t->y_off[i], y + at[i], (size_t)used * sizeof(real));
+}
+
+static void run_group(const struct direct *f, const struct moka__conv_group *g, int64_t from, int64_t t0, int64_t t1,
+		      const int64_t *table)
+{
+	const struct moka__conv_run *r = f->r;
+	const struct moka_conv_op *op = r->op;
+	const int64_t b = op->k->block, taps = op->d.kernel[0] * op->d.kernel[1], area = op->out[0] * op->out[1];
+	const int64_t c0 = MOKA_MIN(from, g->in_blocks), c1 = MOKA_MIN(from + op->part, g->in_blocks);
+	struct moka__conv_tile t = {
+		.x = f->x.data + (g->in_block + c0) * op->d.height * op->d.width * b,
+		.blocks = c1 - c0,
+		.x_step = op->d.height * op->d.width * b,
+		.taps = taps,
+		.w = op->weights + g->weights + c0 * b * taps * g->blocks * b,
+		.y = r->y->data + g->block * area * b,
+		.y_block = area * b,
+		.residual = r->residual ? r->residual->data + g->block * area * b : NULL,
+		.r_block = area * b,
+		.bias = op->bias + g->block * b,
+		.first = from == 0,
+		.last = c1 == g->in_blocks,
+		.act = r->act,
+	};
+
+	if (c0 == c1)
+		return;
+	if (op->slopes)
+		t.act.slopes = op->slopes + g->block * b;
+	for (int64_t i = t0; i < t1; i++, table += (taps + 2) * MOKA__PLACES) {
+		const int n = (int)(moka__part(f->places, f->tiles, i + 1) - moka__part(f->places, f->tiles, i));
+
+		t.off = table, t.y_off = table + taps * MOKA__PLACES, t.r_off = t.y_off + MOKA__PLACES;
+		if (f->beside && (g->block + g->blocks) * b > op->d.outputs)
+			run_beside(f, g, &t, n);
+		else
+			op->k->conv[g->blocks - 1][n - 1](&t);
+	}
+}
+
+static void direct_item(void *arg, int64_t item, int slot)
+{
+	const struct direct *f = arg;
+	const struct moka_conv_op *op = f->r->op;
+	const int64_t taps = op->d.kernel[0] * op->d.kernel[1], chunk = item / f->parts, part = item % f->parts;
+	const int64_t t0 = moka__part(f->tiles, f->chunks, chunk), t1 = moka__part(f->tiles, f->chunks, chunk + 1);
+	const int64_t g0 = moka__part(op->n_groups, f->parts, part), g1 = moka__part(op->n_groups, f->parts, part + 1);
+	int64_t *table = (int64_t *)(f->slots + (size_t)slot * f->slot_bytes), *at = table, most = 0;
+
+	for (int64_t i = t0; i < t1; i++, at += (taps + 2) * MOKA__PLACES) {
+		const int64_t p0 = moka__part(f->places, f->tiles, i), p1 = moka__part(f->places, f->tiles, i + 1);
+		for (int64_t p = p0; p < p1; p++)
+			fill_place(f, p, at + (p - p0), at + taps * MOKA__PLACES + (p - p0),
+				   at + (taps + 1) * MOKA__PLACES + (p - p0));
+	}
+	for (int64_t g = g0; g < g1; g++)
+		most = MOKA_MAX(most, op->groups[g].in_blocks);
+	for (int64_t from = 0; from < most; from += op->part)
+		for (int64_t g = g0; g < g1; g++)
+			run_group(f, &op->groups[g], from, t0, t1, table);
+}
+
+static void copy_input(const struct moka_conv_op *op, struct moka_tensor *x, char *to)
+{
+	const int64_t whole = op->in_blocks * op->k->block;
+	real *copy = (real *)to;
+
+	for (int64_t n = 0; n < op->d.images; n++) {
+		memcpy(copy + n * whole, x->data + n * x->image_stride, (size_t)op->d.channels * sizeof(real));
+		for (int64_t c = op->d.channels; c < whole; c++)
+			copy[n * whole + c] = 0;
+	}
+	x->data = copy;
+	x->image_stride = whole;
+}
+
+void moka__conv_run_direct(const struct moka__conv_run *r)
+{
+	const struct moka_conv_op *op = r->op;
+	struct direct f = { .r = r, .x = *r->x, .slot_bytes = table_bytes(op), .slots = r->scratch + copy_bytes(op) };
+	const bool alone = moka__conv_work(&op->d, op->out) < WORTH_A_THREAD;
+	const int64_t threads = alone ? 1 : moka_pool_threads(r->pool);
+
+	if (needs_copy(op))
+		copy_input(op, &f.x, r->scratch);
+	f.beside = op->d.out_block == 1 && op->d.outputs % op->k->block;
+	f.places = op->d.images * op->out[0] * op->out[1];
+	f.tiles = moka__ceil_div(f.places, op->places);
+	f.chunks = moka__ceil_div(f.tiles, TILES);
+	f.parts = 1;
+	/* enough pieces for everybody: by outputs where weights are the most of it, else by places */
+	if (threads > 1 && f.chunks < 4 * threads)
+		f.parts = MOKA_MIN(op->n_groups, moka__ceil_div(4 * threads, f.chunks));
+	if (threads > 1 && f.chunks * f.parts < 4 * threads)
+		f.chunks = MOKA_MIN(f.tiles, moka__ceil_div(4 * threads, f.parts));
+	moka__deal(alone ? NULL : r->pool, f.chunks * f.parts, direct_item, &f);
+}

@@ -1,0 +1,359 @@
+/*
+ * conv_op.c - a convolution planned once: which algorithm, what it needs, its packed weights; and the plain one that
+ * takes everything.
+ */
+#include "conv_op.h"
+
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Steps of a sum whose weights for one group stay in the first cache. */
+#define PART_BYTES (16 * 1024)
+
+double moka__conv_work(const struct moka_conv_desc *d, const int64_t out[2])
+{
+	return (double)d->images * (double)d->outputs * (double)(out[0] * out[1]) * (double)(d->channels / d->group) *
+	       (double)(d->kernel[0] * d->kernel[1]);
+}
+
+static bool output_size(const struct moka_conv_desc *d, int64_t out[2])
+{
+	const int64_t in[2] = { d->height, d->width };
+
+	for (int i = 0; i < 2; i++) {
+		if (d->kernel[i] < 1 || d->stride[i] < 1 || d->dilation[i] < 1 || d->pad[i] < 0 || in[i] < 1)
+			return false;
+		out[i] = in[i] + 2 * d->pad[i] - (d->dilation[i] * (d->kernel[i] - 1) + 1);
+		if (out[i] < 0)
+			return false;
+		out[i] = out[i] / d->stride[i] + 1;
+	}
+	return d->images > 0 && d->channels > 0 && d->outputs > 0 && d->group > 0 && d->channels % d->group == 0 &&
+	       d->outputs % d->group == 0;
+}
+
+/* What each algorithm can do, whatever is best. */
+static bool suits(const struct moka_conv_desc *d, const int64_t out[2], enum moka_conv_algorithm a)
+{
+	const int block = moka_block();
+	const bool in = d->in_block == block, to = d->out_block == block;
+	const bool one_in = d->height == 1 && d->width == 1, one_out = out[0] == 1 && out[1] == 1;
+	const bool three = d->kernel[0] == 3 && d->kernel[1] == 3 && d->stride[0] == 1 && d->stride[1] == 1 &&
+			   d->dilation[0] == 1 && d->dilation[1] == 1;
+
+	if (a == MOKA_CONV_PLAIN)
+		return d->in_block == 1 && d->out_block == 1;
+	if (block == 1)
+		return false;
+	switch (a) {
+	case MOKA_CONV_DIRECT:
+		return (in || (d->in_block == 1 && one_in)) && (to || (d->out_block == 1 && one_out));
+	case MOKA_CONV_FIRST:
+		return d->in_block == 1 && to && d->group == 1;
+	case MOKA_CONV_WINOGRAD4:
+	case MOKA_CONV_WINOGRAD6:
+		return in && to && three && d->group == 1;
+	case MOKA_CONV_DEPTHWISE:
+		return in && to && d->group == d->channels && d->outputs == d->channels;
+	default:
+		return false;
+	}
+}
+
+/* What was measured to be best. docs/architecture.md says how. */
+static enum moka_conv_algorithm choose(const struct moka_conv_desc *d, const int64_t out[2])
+{
+	const int64_t tiles6 = d->images * moka__ceil_div(out[0], 6) * moka__ceil_div(out[1], 6);
+
+	if (suits(d, out, MOKA_CONV_DEPTHWISE) && d->group > 1)
+		return MOKA_CONV_DEPTHWISE;
+	if (suits(d, out, MOKA_CONV_WINOGRAD4) && d->channels >= 16 && d->outputs >= 16 && out[0] >= 6 && out[1] >= 6) {
+		/* the six by six tile saves more where little of it hangs over the edge and its weights are used often */
+		const double w6 = (double)tiles6 * 64;
+		const double w4 = (double)(d->images * moka__ceil_div(out[0], 4) * moka__ceil_div(out[1], 4)) * 36;
+		if (w6 < 0.9 * w4 && tiles6 >= 16)
+			return MOKA_CONV_WINOGRAD6;
+		return MOKA_CONV_WINOGRAD4;
+	}
+	if (suits(d, out, MOKA_CONV_DIRECT))
+		return MOKA_CONV_DIRECT;
+	if (suits(d, out, MOKA_CONV_FIRST))
+		return MOKA_CONV_FIRST;
+	return MOKA_CONV_PLAIN;
+}
+
+bool moka_conv_op_takes(const struct moka_conv_desc *d)
+{
+	int64_t out[2];
+
+	return output_size(d, out) &&
+	       (suits(d, out, MOKA_CONV_PLAIN) || suits(d, out, MOKA_CONV_DIRECT) || suits(d, out, MOKA_CONV_FIRST));
+}
+
+static const char *name_of(const struct moka_conv_op *op)
+{
+	switch (op->algorithm) {
+	case MOKA_CONV_DIRECT:
+		if (op->d.kernel[0] == op->d.height && op->d.kernel[1] == op->d.width && op->out[0] * op->out[1] == 1)
+			return "inner product";
+		return op->d.kernel[0] * op->d.kernel[1] == 1 ? "direct 1x1" : "direct";
+	case MOKA_CONV_FIRST:
+		return "direct from plain";
+	case MOKA_CONV_WINOGRAD4:
+		return "winograd 4x4";
+	case MOKA_CONV_WINOGRAD6:
+		return "winograd 6x6";
+	case MOKA_CONV_DEPTHWISE:
+		return "depthwise";
+	default:
+		return "plain";
+	}
+}
+
+static bool plan(struct moka_conv_op *op)
+{
+	const int64_t b = op->k ? op->k->block : 1, taps = op->d.kernel[0] * op->d.kernel[1];
+
+	op->in_blocks = moka__ceil_div(op->d.channels, b);
+	op->out_blocks = moka__ceil_div(op->d.outputs, b);
+	switch (op->algorithm) {
+	case MOKA_CONV_PLAIN:
+		op->n_weights = op->d.outputs * op->d.channels / op->d.group * taps;
+		return true;
+	case MOKA_CONV_DEPTHWISE:
+		op->n_weights = op->out_blocks * taps * b;
+		return true;
+	default:
+		break;
+	}
+	if (!moka__conv_groups(op))
+		return false;
+	/* of a group's weights, what the first cache holds */
+	op->part = MOKA_MAX(1, PART_BYTES * b / 8 /
+				       (int64_t)((size_t)(taps * b * op->groups[0].blocks * b) * sizeof(real)));
+	if (op->algorithm == MOKA_CONV_FIRST) {
+		op->n_weights = 0;
+		for (int64_t g = 0; g < op->n_groups; g++) {
+			op->groups[g].weights = op->n_weights;
+			op->n_weights += op->d.channels * taps * op->groups[g].blocks * b;
+		}
+		return moka__conv_plan_first(op);
+	}
+	if (op->algorithm == MOKA_CONV_WINOGRAD4 || op->algorithm == MOKA_CONV_WINOGRAD6) {
+		op->tile = op->algorithm == MOKA_CONV_WINOGRAD4 ? 4 : 6;
+		op->size = op->tile + 2;
+		for (int64_t g = 0; g < op->n_groups; g++)
+			op->groups[g].weights /= taps;
+		op->n_weights = op->n_weights / taps * op->size * op->size;
+		op->part = MOKA_MAX(1, op->part * taps);
+	}
+	return true;
+}
+
+enum moka_status moka_conv_op_new(struct moka_conv_op **out, const struct moka_conv_desc *d)
+{
+	struct moka_conv_op *op;
+	int64_t size[2];
+
+	*out = NULL;
+	if (!moka_conv_op_takes(d) || !output_size(d, size))
+		return MOKA_ERR_ARG;
+	if (d->algorithm != MOKA_CONV_AUTO && !suits(d, size, d->algorithm))
+		return MOKA_ERR_ARG;
+	op = calloc(1, sizeof(*op));
+	if (!op)
+		return MOKA_ERR_NOMEM;
+	op->d = *d;
+	op->out[0] = size[0], op->out[1] = size[1];
+	op->k = moka__blocked_choose();
+	op->algorithm = d->algorithm == MOKA_CONV_AUTO ? choose(d, size) : d->algorithm;
+	if (!plan(op)) {
+		moka_conv_op_free(op);
+		return MOKA_ERR_NOMEM;
+	}
+	op->name = name_of(op);
+	*out = op;
+	return MOKA_OK;
+}
+
+void moka_conv_op_free(struct moka_conv_op *op)
+{
+	if (!op)
+		return;
+	free(op->groups);
+	free(op->steps);
+	free(op->weights);
+	free(op->bias);
+	free(op->slopes);
+	free(op);
+}
+
+/* ---- packing ---------------------------------------------------------------------------------------- */
+
+static real *reserve(real *was, int64_t n)
+{
+	return was ? was : aligned_alloc(64, ((size_t)MOKA_MAX(n, 1) * sizeof(real) + 63) / 64 * 64);
+}
+
+static void pack_bias(struct moka_conv_op *op, const real *bias, const real *scale, const real *shift)
+{
+	const int64_t whole = op->out_blocks * (op->k ? op->k->block : 1);
+
+	for (int64_t o = 0; o < whole; o++) {
+		real b = 0;
+		if (o < op->d.outputs) {
+			b = bias ? bias[o] * (scale ? scale[o] : 1) : 0;
+			b += shift ? shift[o] : 0;
+		}
+		op->bias[o] = b;
+		if (op->slopes)
+			op->slopes[o] = o < op->d.outputs ? op->d.act.slopes[o] : 0;
+	}
+}
+
+static void pack_plain(struct moka_conv_op *op, const real *w, const real *scale)
+{
+	const int64_t each = op->n_weights / op->d.outputs;
+
+	for (int64_t o = 0; o < op->d.outputs; o++)
+		for (int64_t i = 0; i < each; i++)
+			op->weights[o * each + i] = w[o * each + i] * (scale ? scale[o] : 1);
+}
+
+enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *bias,
+				   const real *scale, const real *shift)
+{
+	const int64_t whole = op->out_blocks * (op->k ? op->k->block : 1);
+
+	op->weights = reserve(op->weights, op->n_weights);
+	op->bias = reserve(op->bias, whole);
+	if (op->d.act.kind == MOKA_ACT_PRELU)
+		op->slopes = reserve(op->slopes, whole);
+	if (!op->weights || !op->bias || (op->d.act.kind == MOKA_ACT_PRELU && !op->slopes))
+		return MOKA_ERR_NOMEM;
+	pack_bias(op, bias, scale, shift);
+	switch (op->algorithm) {
+	case MOKA_CONV_DIRECT:
+		moka__conv_pack_direct(op, pool, w, scale);
+		break;
+	case MOKA_CONV_FIRST:
+		moka__conv_pack_first(op, pool, w, scale);
+		break;
+	case MOKA_CONV_DEPTHWISE:
+		moka__conv_pack_depthwise(op, w, scale);
+		break;
+	case MOKA_CONV_WINOGRAD4:
+	case MOKA_CONV_WINOGRAD6:
+		moka__conv_pack_winograd(op, pool, w, scale);
+		break;
+	default:
+		pack_plain(op, w, scale);
+	}
+	return MOKA_OK;
+}
+
+size_t moka_conv_op_bytes(const struct moka_conv_op *op)
+{
+	return (size_t)op->n_weights * sizeof(real);
+}
+
+static size_t plain_scratch(const struct moka_conv_op *op)
+{
+	return op->d.residual ? (size_t)(op->d.outputs / op->d.group * op->out[0] * op->out[1]) * sizeof(real) : 0;
+}
+
+size_t moka_conv_op_scratch(const struct moka_conv_op *op, int threads)
+{
+	switch (op->algorithm) {
+	case MOKA_CONV_DIRECT:
+		return moka__conv_scratch_direct(op, threads);
+	case MOKA_CONV_FIRST:
+		return moka__conv_scratch_first(op, threads);
+	case MOKA_CONV_WINOGRAD4:
+	case MOKA_CONV_WINOGRAD6:
+		return moka__conv_scratch_winograd(op, threads);
+	case MOKA_CONV_PLAIN:
+		return plain_scratch(op);
+	default:
+		return 0;
+	}
+}
+
+const char *moka_conv_op_name(const struct moka_conv_op *op)
+{
+	return op->name;
+}
+
+enum moka_conv_algorithm moka_conv_op_algorithm(const struct moka_conv_op *op)
+{
+	return op->algorithm;
+}
+
+/* ---- running ---------------------------------------------------------------------------------------- */
+
+/* One image and one group; with a residual that may be y itself, the product is made beside. */
+static void plain_group(const struct moka__conv_run *r, const struct moka_conv_geometry *g, int64_t n, int64_t group)
+{
+	const struct moka_conv_op *op = r->op;
+	const int64_t outs = op->d.outputs / op->d.group, area = op->out[0] * op->out[1];
+	const int64_t taps = op->d.kernel[0] * op->d.kernel[1], at = group * outs * area;
+	const real *x = r->x->data + n * r->x->image_stride + group * g->channels * op->d.height * op->d.width;
+	const real *z = r->residual ? r->residual->data + n * r->residual->image_stride + at : NULL;
+	real *y = r->y->data + n * r->y->image_stride + at, *sum = z ? (real *)r->scratch : y;
+	const real *w = op->weights + group * outs * g->channels * taps, *bias = op->bias + group * outs;
+
+	if (g->channels == 1)
+		moka_depthwise_forward(r->pool, g, outs, w, x, bias, sum);
+	else
+		moka_conv_forward(r->pool, r->ws, g, outs, w, x, bias, sum);
+	if (!z && op->d.act.kind == MOKA_ACT_NONE)
+		return;
+	for (int64_t o = 0; o < outs; o++)
+		for (int64_t i = o * area; i < (o + 1) * area; i++)
+			y[i] = moka__act_one(&op->d.act, group * outs + o, sum[i] + (z ? z[i] : 0));
+}
+
+static void run_plain(const struct moka__conv_run *r)
+{
+	const struct moka_conv_desc *d = &r->op->d;
+	struct moka_conv_geometry g = { .axes = 2, .channels = d->channels / d->group };
+
+	g.in[0] = d->height, g.in[1] = d->width;
+	for (int i = 0; i < 2; i++) {
+		g.out[i] = r->op->out[i], g.kernel[i] = d->kernel[i], g.stride[i] = d->stride[i];
+		g.pad[i] = d->pad[i], g.dilation[i] = d->dilation[i];
+	}
+	for (int64_t n = 0; n < d->images; n++)
+		for (int64_t group = 0; group < d->group; group++)
+			plain_group(r, &g, n, group);
+}
+
+void moka_conv_op_run(const struct moka_conv_op *op, struct moka_pool *pool, struct moka_gemm_ws *ws,
+		      const struct moka_tensor *x, const struct moka_tensor *residual, const struct moka_tensor *y,
+		      void *scratch)
+{
+	const struct moka__conv_run r = { op, pool, ws, x, op->d.residual ? residual : NULL, y, op->d.act, scratch };
+
+	switch (op->algorithm) {
+	case MOKA_CONV_DIRECT:
+		moka__conv_run_direct(&r);
+		break;
+	case MOKA_CONV_FIRST:
+		moka__conv_run_first(&r);
+		break;
+	case MOKA_CONV_DEPTHWISE:
+		moka__conv_run_depthwise(&r);
+		break;
+	case MOKA_CONV_WINOGRAD4:
+	case MOKA_CONV_WINOGRAD6:
+		moka__conv_run_winograd(&r);
+		break;
+	default:
+		run_plain(&r);
+		return;
+	}
+	if (y->block > 1 && moka__act_moves_zero(&op->d.act))
+		moka__zero_spare(y);
+}

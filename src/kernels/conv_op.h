@@ -1,0 +1,73 @@
+/*
+ * conv_op.h - a planned convolution, as the drivers of the algorithms (conv_direct.c, conv_first.c, conv_depthwise.c,
+ * conv_winograd.c) see it. It is read-only while it runs.
+ */
+#ifndef MOKA_KERNELS_CONV_OP_H
+#define MOKA_KERNELS_CONV_OP_H
+
+#include "blocked_kernels.h"
+
+/* Blocks of outputs that one tile makes at once, and the blocks of inputs that they need. */
+struct moka__conv_group {
+	int64_t block, blocks;	     /* of outputs */
+	int64_t in_block, in_blocks; /* of inputs */
+	int64_t weights;	     /* where its weights begin */
+};
+
+struct moka_conv_op {
+	struct moka_conv_desc d;
+	int64_t out[2];
+	enum moka_conv_algorithm algorithm;
+	const char *name;
+	const struct moka__blocked_kernels *k; /* NULL: plain only */
+	int64_t in_blocks, out_blocks;
+	int places; /* of a full tile */
+	struct moka__conv_group *groups;
+	int64_t n_groups;
+	int64_t part;	/* blocks of inputs (first: steps) that are summed before the next group's turn */
+	int64_t *steps; /* first: (channels * taps) offsets in the padded strip */
+	int64_t strip_rows, strip_lines, strip_width;
+	int64_t tile, size; /* winograd: outputs of a tile's side, and that plus 2 */
+	real *weights, *bias, *slopes;
+	int64_t n_weights;
+};
+
+struct moka__conv_run {
+	const struct moka_conv_op *op;
+	struct moka_pool *pool;
+	struct moka_gemm_ws *ws;
+	const struct moka_tensor *x, *residual, *y;
+	struct moka_act act;
+	char *scratch;
+};
+
+/* Cuts the outputs into groups; false: no memory. */
+bool moka__conv_groups(struct moka_conv_op *op);
+/* Weights of group order [group][in block][tap][B][block][B] from (outputs, channels / group, taps), scaled. */
+void moka__conv_pack_direct(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale);
+void moka__conv_pack_first(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale);
+void moka__conv_pack_depthwise(struct moka_conv_op *op, const real *w, const real *scale);
+void moka__conv_pack_winograd(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale);
+
+bool moka__conv_plan_first(struct moka_conv_op *op);
+size_t moka__conv_scratch_direct(const struct moka_conv_op *op, int threads);
+size_t moka__conv_scratch_first(const struct moka_conv_op *op, int threads);
+size_t moka__conv_scratch_winograd(const struct moka_conv_op *op, int threads);
+void moka__conv_run_direct(const struct moka__conv_run *r);
+void moka__conv_run_first(const struct moka__conv_run *r);
+void moka__conv_run_depthwise(const struct moka__conv_run *r);
+void moka__conv_run_winograd(const struct moka__conv_run *r);
+
+/* Multiply-adds of the whole as a direct convolution would make them. */
+double moka__conv_work(const struct moka_conv_desc *d, const int64_t out[2]);
+/* Where part i of `parts` begins. */
+static inline int64_t moka__part(int64_t n, int64_t parts, int64_t i)
+{
+	return n * i / parts;
+}
+static inline size_t moka__lines(size_t bytes)
+{
+	return (bytes + 127) / 64 * 64;
+}
+
+#endif

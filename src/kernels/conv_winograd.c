@@ -1,0 +1,225 @@
+/*
+ * conv_winograd.c - 3x3 convolution with stride 1 by Winograd's minimal filtering (Lavin and Gray, arXiv:1509.09308), F(4x4, 3x3)
+ * and F(6x6, 3x3): 2.25 (1.78) multiplications an output instead of 9.
+ *
+ *     V = B' d B of every tile     (points, in blocks, tiles, B)
+ *     M = U V, for every point     (points, out blocks, tiles, B)   by the tile of the direct 1x1 convolution
+ *     y = A' M A + bias + residual, activated
+ *
+ * Tiles are worked on in chunks whose V and M stay in the second cache, every thread its own; where there are only a
+ * chunk or two, all threads share each of the three steps, so that the weights pass through the caches once.
+ */
+#include "conv_op.h"
+
+#include <string.h>
+
+#define CHUNK_BYTES (768 * 1024)
+#define LEAST_TILES 24
+#define WORTH_A_THREAD 500000
+
+struct winograd {
+	const struct moka__conv_run *r;
+	int64_t rows, columns, tiles; /* of all images */
+	int64_t most;		      /* tiles of a chunk */
+	int64_t chunks;
+	size_t slot_bytes;
+};
+
+/* One chunk: tiles [t0, t0 + n), and its memory. */
+struct chunk {
+	const struct winograd *f;
+	int64_t t0, n;
+	real *v, *m;
+};
+
+static int64_t all_tiles(const struct moka_conv_op *op)
+{
+	return op->d.images * moka__ceil_div(op->out[0], op->tile) * moka__ceil_div(op->out[1], op->tile);
+}
+
+static int64_t most_tiles(const struct moka_conv_op *op)
+{
+	const int64_t each =
+		op->size * op->size * (op->in_blocks + op->out_blocks) * op->k->block * (int64_t)sizeof(real);
+
+	return MOKA_MIN(MOKA_MAX(CHUNK_BYTES / each, LEAST_TILES), all_tiles(op));
+}
+
+static size_t v_values(const struct moka_conv_op *op, int64_t tiles)
+{
+	return (size_t)(op->size * op->size * op->in_blocks * tiles * op->k->block);
+}
+
+static size_t chunk_bytes(const struct moka_conv_op *op, int64_t tiles)
+{
+	return moka__lines(
+		(v_values(op, tiles) + (size_t)(op->size * op->size * op->out_blocks * tiles * op->k->block)) *
+		sizeof(real));
+}
+
+size_t moka__conv_scratch_winograd(const struct moka_conv_op *op, int threads)
+{
+	return (size_t)threads * chunk_bytes(op, most_tiles(op));
+}
+
+struct place {
+	int64_t n, y, x; /* image, first output */
+};
+
+static struct place tile_place(const struct winograd *f, int64_t t)
+{
+	const int64_t of_image = f->rows * f->columns, size = f->r->op->tile;
+
+	return (struct place){ t / of_image, t % of_image / f->columns * size, t % f->columns * size };
+}
+
+/* A tile that looks over the image's edge is copied with zeros around. */
+static void copy_edge(const struct moka_conv_op *op, const real *plane, int64_t y0, int64_t x0, real *to)
+{
+	const int64_t b = op->k->block, s = op->size;
+
+	memset(to, 0, (size_t)(s * s * b) * sizeof(real));
+	for (int64_t y = MOKA_MAX(0, -y0); y < s && y0 + y < op->d.height; y++) {
+		const int64_t a = MOKA_MAX(0, -x0), e = MOKA_MIN(s, op->d.width - x0);
+		if (e > a)
+			memcpy(to + (y * s + a) * b, plane + ((y0 + y) * op->d.width + x0 + a) * b,
+			       (size_t)((e - a) * b) * sizeof(real));
+	}
+}
+
+static void step_in(const struct chunk *c, int64_t i)
+{
+	const struct moka_conv_op *op = c->f->r->op;
+	const struct moka_tensor *x = c->f->r->x;
+	const int64_t b = op->k->block, s = op->size, step = op->in_blocks * c->n * b;
+	_Alignas(64) real edge[64 * 16];
+
+	for (int64_t t = 0; t < c->n; t++) {
+		const struct place p = tile_place(c->f, c->t0 + t);
+		const int64_t y0 = p.y - op->d.pad[0], x0 = p.x - op->d.pad[1];
+		const real *plane = x->data + p.n * x->image_stride + i * op->d.height * op->d.width * b;
+		real *v = c->v + (i * c->n + t) * b;
+
+		if (y0 >= 0 && x0 >= 0 && y0 + s <= op->d.height && x0 + s <= op->d.width) {
+			op->k->wino_in[s == 8](plane + (y0 * op->d.width + x0) * b, op->d.width * b, v, step);
+		} else {
+			copy_edge(op, plane, y0, x0, edge);
+			op->k->wino_in[s == 8](edge, s * b, v, step);
+		}
+	}
+}
+
+static void step_product(const struct chunk *c, int64_t point)
+{
+	const struct moka_conv_op *op = c->f->r->op;
+	const int64_t b = op->k->block, tiles = moka__ceil_div(c->n, op->places);
+	const real *u = op->weights + point * (op->n_weights / (op->size * op->size));
+	const real *v = c->v + point * op->in_blocks * c->n * b;
+	real *m = c->m + point * op->out_blocks * c->n * b;
+
+	for (int64_t from = 0; from < op->in_blocks; from += op->part)
+		for (int64_t g = 0; g < op->n_groups; g++) {
+			const struct moka__conv_group *og = &op->groups[g];
+			struct moka__conv_tile t = {
+				.x_step = c->n * b, .taps = 1, .y_block = c->n * b, .first = from == 0
+			};
+			t.x = v + from * c->n * b;
+			t.blocks = MOKA_MIN(op->part, op->in_blocks - from);
+			t.w = u + og->weights + from * b * og->blocks * b;
+			t.y = m + og->block * c->n * b;
+			for (int64_t i = 0; i < tiles; i++) {
+				const int64_t p0 = moka__part(c->n, tiles, i), p1 = moka__part(c->n, tiles, i + 1);
+				int64_t off[MOKA__PLACES];
+				for (int64_t p = p0; p < p1; p++)
+					off[p - p0] = p * b;
+				t.off = t.y_off = off;
+				op->k->conv[og->blocks - 1][p1 - p0 - 1](&t);
+			}
+		}
+}
+
+static void step_out(const struct chunk *c, int64_t o)
+{
+	const struct moka__conv_run *r = c->f->r;
+	const struct moka_conv_op *op = r->op;
+	const int64_t b = op->k->block, area = op->out[0] * op->out[1], step = op->out_blocks * c->n * b;
+	struct moka_act act = r->act;
+	_Alignas(64) real out[36 * 16], one[16];
+
+	for (int i = 0; i < 16; i++)
+		one[i] = 1;
+	if (op->slopes)
+		act.slopes = op->slopes + o * b;
+	for (int64_t t = 0; t < c->n; t++) {
+		const struct place p = tile_place(c->f, c->t0 + t);
+		const int64_t rows = MOKA_MIN(op->tile, op->out[0] - p.y),
+			      columns = MOKA_MIN(op->tile, op->out[1] - p.x);
+		const int64_t at = (o * area + p.y * op->out[1] + p.x) * b;
+		real *y = r->y->data + p.n * r->y->image_stride + at;
+		const real *z = r->residual ? r->residual->data + p.n * r->residual->image_stride + at : NULL;
+
+		op->k->wino_out[op->size == 8](c->m + (o * c->n + t) * b, step, out);
+		for (int64_t i = 0; i < rows; i++)
+			op->k->combine(columns, one, out + i * op->tile * b, 1, z ? z + i * op->out[1] * b : NULL,
+				       op->bias + o * b, &act, y + i * op->out[1] * b);
+	}
+}
+
+static void whole_item(void *arg, int64_t item, int slot)
+{
+	const struct winograd *f = arg;
+	const struct moka_conv_op *op = f->r->op;
+	struct chunk c = { .f = f, .t0 = moka__part(f->tiles, f->chunks, item) };
+
+	c.n = moka__part(f->tiles, f->chunks, item + 1) - c.t0;
+	c.v = (real *)(f->r->scratch + (size_t)slot * f->slot_bytes);
+	c.m = c.v + v_values(op, c.n);
+	for (int64_t i = 0; i < op->in_blocks; i++)
+		step_in(&c, i);
+	for (int64_t p = 0; p < op->size * op->size; p++)
+		step_product(&c, p);
+	for (int64_t o = 0; o < op->out_blocks; o++)
+		step_out(&c, o);
+}
+
+static void in_item(void *arg, int64_t item, int slot)
+{
+	(void)slot;
+	step_in(arg, item);
+}
+
+static void product_item(void *arg, int64_t item, int slot)
+{
+	(void)slot;
+	step_product(arg, item);
+}
+
+static void out_item(void *arg, int64_t item, int slot)
+{
+	(void)slot;
+	step_out(arg, item);
+}
+
+void moka__conv_run_winograd(const struct moka__conv_run *r)
+{
+	const struct moka_conv_op *op = r->op;
+	const int threads = moka_pool_threads(r->pool);
+	const bool alone = threads < 2 || moka__conv_work(&op->d, op->out) < WORTH_A_THREAD;
+	struct winograd f = { .r = r, .tiles = all_tiles(op), .most = most_tiles(op) };
+
+	f.rows = moka__ceil_div(op->out[0], op->tile), f.columns = moka__ceil_div(op->out[1], op->tile);
+	f.chunks = moka__ceil_div(f.tiles, f.most);
+	f.slot_bytes = chunk_bytes(op, f.most);
+	if (alone || f.chunks >= 2 * threads) {
+		moka__deal(alone ? NULL : r->pool, f.chunks, whole_item, &f);
+		return;
+	}
+	for (int64_t i = 0; i < f.chunks; i++) {
+		struct chunk c = { .f = &f, .t0 = moka__part(f.tiles, f.chunks, i), .v = (real *)r->scratch };
+		c.n = moka__part(f.tiles, f.chunks, i + 1) - c.t0;
+		c.m = c.v + v_values(op, c.n);
+		moka__deal(r->pool, op->in_blocks, in_item, &c);
+		moka__deal(r->pool, op->size * op->size, product_item, &c);
+		moka__deal(r->pool, op->out_blocks, out_item, &c);
+	}
+}

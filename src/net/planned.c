@@ -1,0 +1,209 @@
+/*
+ * planned.c - one plan a net: made when the first execution wants it, then shared, and freed with the net.
+ *
+ * A plan is read-only once made, but for packed weights, which are packed again when weights have changed. Whoever changes
+ * weights does it while no execution of the net runs, as ever.
+ */
+#include "net/fused.h"
+
+#include <stdlib.h>
+
+/* What a core is expected to do in a second: only the ratio of the two matters, and which works are too small to share. */
+#define MACS_A_SECOND 30e9
+#define BYTES_A_SECOND 10e9
+#define TOO_SMALL 15e-6 /* seconds */
+
+void moka_plan_free(struct moka_plan *p)
+{
+	if (!p)
+		return;
+	for (int i = 0; i < p->n_works; i++)
+		moka_conv_op_free(p->works[i].conv);
+	moka_arena_release(&p->arena);
+	free(p);
+}
+
+/* ---- what a work costs ---------------------------------------------------------------------------------------- */
+
+static double bytes_of(const struct moka_plan *p, const int *values, int n)
+{
+	double bytes = 0;
+
+	for (int i = 0; i < n; i++)
+		bytes += (double)moka__value_count(&p->values[values[i]]) * (double)sizeof(real);
+	return bytes;
+}
+
+static double saving(const struct moka_conv_op *op)
+{
+	switch (op ? moka_conv_op_algorithm(op) : MOKA_CONV_PLAIN) {
+	case MOKA_CONV_WINOGRAD4:
+		return 2.5;
+	case MOKA_CONV_WINOGRAD6:
+		return 3;
+	default:
+		return 1;
+	}
+}
+
+static void estimate(struct moka_plan *p, struct moka__work *w)
+{
+	double bytes = bytes_of(p, w->in, w->n_in) + bytes_of(p, w->out, w->n_out);
+	const double macs = (double)w->macs / saving(w->conv) / MACS_A_SECOND;
+
+	if (w->kind == MOKA__WORK_NONE)
+		return;
+	for (int i = 0; i < w->n_layers; i++) {
+		const struct moka_net_layer *nl = &p->n->layers[w->layers[i]];
+
+		for (int k = 0; k < nl->l.n_param; k++)
+			bytes += (double)MOKA_MAX(p->n->params[nl->params[k]].count, 0) * (double)sizeof(real);
+	}
+	w->cost = 1e-7 + MOKA_MAX(macs, bytes / BYTES_A_SECOND);
+	w->alone = w->cost < TOO_SMALL && w->kind != MOKA__WORK_LAYER;
+	p->cost += w->cost;
+}
+
+/* ---- making ------------------------------------------------------------------------------------------------------ */
+
+/* Room for factors, shifts and slopes, with zeros for spare lanes. */
+static bool make_arrays(struct moka_plan *p, struct moka__work *w)
+{
+	const int64_t room = w->n_out ? (p->values[w->out[0]].channels + 31) / 16 * 16 : 0;
+
+	if (w->n_affines) {
+		w->scale = MOKA_NEWN(&p->arena, room, real);
+		w->shift = MOKA_NEWN(&p->arena, room, real);
+		if (!w->scale || !w->shift)
+			return false;
+	}
+	if (w->act.kind != MOKA_ACT_PRELU)
+		return true;
+	w->slopes = MOKA_NEWN(&p->arena, room, real);
+	w->act.slopes = w->slopes;
+	return w->slopes != NULL;
+}
+
+/* Before layouts are chosen: a convolution keeps the pointer to its slopes. */
+static bool make_all_arrays(struct moka_plan *p)
+{
+	for (int i = 0; i < p->n_graph; i++)
+		if (!p->graph[i].gone && !make_arrays(p, &p->graph[i]))
+			return false;
+	return true;
+}
+
+static void drop_unused_arrays(struct moka__work *w)
+{
+	if (w->kind == MOKA__WORK_LAYER && w->op.kind != MOKA_OP_INNER)
+		w->scale = w->shift = w->slopes = NULL;
+}
+
+static enum moka_status make(struct moka_plan *p, bool *refused)
+{
+	if (!moka__plan_graph(p)) {
+		*refused = !p->no_memory;
+		return p->no_memory ? MOKA_ERR_NOMEM : MOKA_OK;
+	}
+	moka__plan_fuse(p);
+	if (p->no_memory || !make_all_arrays(p))
+		return MOKA_ERR_NOMEM;
+	MOKA_TRY(moka__plan_layout(p));
+	MOKA_TRY(moka__plan_place(p));
+	for (int i = 0; i < p->n_works; i++) {
+		drop_unused_arrays(&p->works[i]);
+		estimate(p, &p->works[i]);
+	}
+	return MOKA_OK;
+}
+
+enum moka_status moka_plan_new(struct moka_plan **out, const struct moka_net *n, struct moka_error *err)
+{
+	struct moka_plan *p = calloc(1, sizeof(*p));
+	bool refused = false;
+	enum moka_status st;
+
+	*out = NULL;
+	if (!p)
+		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for a plan");
+	p->n = n;
+	moka_arena_init(&p->arena, 0);
+	st = make(p, &refused);
+	if (st || refused) {
+		moka_plan_free(p);
+		return st ? moka_fail(err, st, "no memory for a plan") : MOKA_OK;
+	}
+	*out = p;
+	return MOKA_OK;
+}
+
+/* ---- one a net ------------------------------------------------------------------------------------------------------ */
+
+struct moka__shared *moka__shared_new(void)
+{
+	struct moka__shared *s = calloc(1, sizeof(*s));
+
+	if (s && pthread_mutex_init(&s->lock, NULL)) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void moka__shared_free(struct moka__shared *s)
+{
+	if (!s)
+		return;
+	moka_plan_free(s->plan);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+/* The lock is held. */
+static enum moka_status pack(struct moka_net *n, struct moka_plan *p, struct moka_pool *pool)
+{
+	const uint64_t version = moka__weights_version(n);
+	const uint64_t sum = moka__weights_watched(n) ? moka__weights_sum(n) : 0;
+
+	if (p->packed == version && sum == n->shared->sum)
+		return MOKA_OK;
+	MOKA_TRY(moka__plan_pack(p, pool));
+	n->shared->sum = sum;
+	__atomic_store_n(&p->packed, version, __ATOMIC_RELEASE);
+	return MOKA_OK;
+}
+
+enum moka_status moka__plan_get(struct moka_net *n, struct moka_pool *pool, struct moka_plan **out)
+{
+	struct moka__shared *s = n->shared;
+	enum moka_status st = MOKA_OK;
+
+	*out = NULL;
+	if (!s)
+		return MOKA_OK;
+	pthread_mutex_lock(&s->lock);
+	if (!s->plan && !s->refused) {
+		st = moka_plan_new(&s->plan, n, NULL);
+		s->refused = !st && !s->plan;
+	}
+	if (s->plan && !st)
+		st = pack(n, s->plan, pool);
+	if (!st)
+		*out = s->plan;
+	pthread_mutex_unlock(&s->lock);
+	return st;
+}
+
+enum moka_status moka__plan_refresh(struct moka_net *n, struct moka_pool *pool)
+{
+	struct moka__shared *s = n->shared;
+	enum moka_status st;
+
+	if (__atomic_load_n(&s->plan->packed, __ATOMIC_ACQUIRE) == moka__weights_version(n) &&
+	    !moka__weights_watched(n))
+		return MOKA_OK;
+	pthread_mutex_lock(&s->lock);
+	st = pack(n, s->plan, pool);
+	pthread_mutex_unlock(&s->lock);
+	return st;
+}
