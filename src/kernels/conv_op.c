@@ -124,7 +124,7 @@ static bool plan(struct moka_conv_op *op)
 		return true;
 	case MOKA_CONV_DEPTHWISE:
 		op->n_weights = op->out_blocks * taps * b;
-		return true;
+		return moka__conv_plan_depthwise(op);
 	default:
 		break;
 	}
@@ -184,6 +184,7 @@ void moka_conv_op_free(struct moka_conv_op *op)
 		return;
 	free(op->groups);
 	free(op->steps);
+	free(op->pieces);
 	free(op->weights);
 	free(op->bias);
 	free(op->slopes);
