@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#define WORTH_A_THREAD 200000
+#define WORTH_A_THREAD 400000
 
 /* The part of a window that lies inside: taps [from, to) of `kernel` from coordinate x0. */
 static void inside(int64_t x0, int64_t size, int64_t kernel, int64_t dilation, int64_t *from, int64_t *to)

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define STRIP_PLACES 128
-#define WORTH_A_THREAD 500000
+#define WORTH_A_THREAD 1000000
 
 bool moka__conv_plan_first(struct moka_conv_op *op)
 {
