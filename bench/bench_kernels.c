@@ -51,6 +51,31 @@ PEAK(peak_avx2, v8, "avx2,fma", 8)
 PEAK(peak_avx512, v16, "avx512f", 16)
 #endif
 
+/* What memory gives one thread that only reads, GB/s: what an inner product at batch 1 can reach at most. */
+static double bandwidth(void)
+{
+	enum { WORDS = 48 << 20 }; /* 384 MB: no cache holds it */
+	uint64_t *p = malloc(WORDS * sizeof(*p)), sum[32] = { 0 };
+	double best = 0;
+	volatile uint64_t sink = 0;
+
+	if (!p)
+		return 0;
+	memset(p, 1, WORDS * sizeof(*p));
+	for (int i = 0; i < 5; i++) {
+		double start = moka_now(), gb;
+		for (size_t k = 0; k < WORDS; k += 32)
+			for (size_t l = 0; l < 32; l++)
+				sum[l] += p[k + l];
+		gb = WORDS * sizeof(*p) / (moka_now() - start) / 1e9;
+		best = gb > best ? gb : best;
+	}
+	for (size_t l = 0; l < 32; l++)
+		sink = sink + sum[l];
+	free(p);
+	return best;
+}
+
 static double peak(void)
 {
 	double best = 0;
@@ -272,7 +297,7 @@ static void bench_layer(struct moka_pool *pool, struct moka_gemm_ws *ws, const s
 		       moka_conv_op_algorithm(op) == best ? '*' : ' ', t[0] * 1e3, flops / t[0] / 1e9,
 		       flops / t[1] / 1e9, top > 0 ? 100 * flops / t[0] / 1e9 / top : 0, t[0] / t[1]);
 		if (l->size == 1)
-			printf("  %.1f GB/s", (double)moka_conv_op_bytes(op) / t[0] / 1e9);
+			printf("  %.1f of %.1f GB/s", (double)moka_conv_op_bytes(op) / t[0] / 1e9, bandwidth());
 		printf("\n");
 		fflush(stdout);
 		moka_conv_op_free(op);

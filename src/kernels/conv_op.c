@@ -63,7 +63,7 @@ static bool suits(const struct moka_conv_desc *d, const int64_t out[2], enum mok
 }
 
 /*
- * What a 3x3 convolution takes, in multiply-adds at full speed, by terms that were fitted to measurements: sums, a vector's
+ * What a 3x3 convolution takes, in multiply-adds at full speed, by terms that were fitted to measurements (docs/architecture.md): sums, a vector's
  * way through the transforms, and bytes of weights, which come from afar where they are many. m is 1 (direct), 4 or 6.
  */
 static double cost(const struct moka_conv_desc *d, const int64_t out[2], int64_t m)
