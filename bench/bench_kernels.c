@@ -2,8 +2,12 @@
  * bench_kernels - the matrix product and the convolution on this machine, beside the plain reference and beside the
  * peak that a bare loop of fused multiply-adds reaches here, in one run.
  *
+ * Then the planned convolutions over blocked images, each algorithm that takes the layer: GFLOP/s of a direct convolution's
+ * arithmetic, so that Winograd may pass the peak; AUTO's choice is marked. `bench_kernels NAME` shows rows with NAME in them.
+ *
  * Every line: what, GFLOP/s with 1 thread and with all, the share of the measured peak, and how many times the reference.
  */
+#include "kernels/blocked.h"
 #include "kernels/kernels.h"
 
 #include <stdlib.h>
@@ -46,6 +50,31 @@ typedef float v16 __attribute__((vector_size(64)));
 PEAK(peak_avx2, v8, "avx2,fma", 8)
 PEAK(peak_avx512, v16, "avx512f", 16)
 #endif
+
+/* What memory gives one thread that only reads, GB/s: what an inner product at batch 1 can reach at most. */
+static double bandwidth(void)
+{
+	enum { WORDS = 48 << 20 }; /* 384 MB: no cache holds it */
+	uint64_t *p = malloc(WORDS * sizeof(*p)), sum[32] = { 0 };
+	double best = 0;
+	volatile uint64_t sink = 0;
+
+	if (!p)
+		return 0;
+	memset(p, 1, WORDS * sizeof(*p));
+	for (int i = 0; i < 5; i++) {
+		double start = moka_now(), gb;
+		for (size_t k = 0; k < WORDS; k += 32)
+			for (size_t l = 0; l < 32; l++)
+				sum[l] += p[k + l];
+		gb = WORDS * sizeof(*p) / (moka_now() - start) / 1e9;
+		best = gb > best ? gb : best;
+	}
+	for (size_t l = 0; l < 32; l++)
+		sink = sink + sum[l];
+	free(p);
+	return best;
+}
 
 static double peak(void)
 {
@@ -166,6 +195,118 @@ static void bench_convolution(struct moka_pool *pool, struct moka_gemm_ws *ws, c
 	free(col);
 }
 
+/* ---- planned convolutions --------------------------------------------------------------------------- */
+
+static const struct layer {
+	const char *what;
+	int64_t channels, outputs, size, kernel, stride, pad, group;
+	int plain; /* the bottom is the net's input, or a plain vector */
+} layers[] = {
+	{ "1x1 256->64 56x56", 256, 64, 56, 1, 1, 0, 1, 0 },
+	{ "1x1 512->128 28x28", 512, 128, 28, 1, 1, 0, 1, 0 },
+	{ "1x1 1024->256 14x14", 1024, 256, 14, 1, 1, 0, 1, 0 },
+	{ "1x1 2048->512 7x7", 2048, 512, 7, 1, 1, 0, 1, 0 },
+	{ "1x1 256->512/2 56x56", 256, 512, 56, 1, 2, 0, 1, 0 },
+	{ "3x3 64->64 56x56", 64, 64, 56, 3, 1, 1, 1, 0 },
+	{ "3x3 128->128 28x28", 128, 128, 28, 3, 1, 1, 1, 0 },
+	{ "3x3 256->256 14x14", 256, 256, 14, 3, 1, 1, 1, 0 },
+	{ "3x3 512->512 7x7", 512, 512, 7, 3, 1, 1, 1, 0 },
+	{ "VGG 64->64 224x224", 64, 64, 224, 3, 1, 1, 1, 0 },
+	{ "VGG 128->128 112x112", 128, 128, 112, 3, 1, 1, 1, 0 },
+	{ "VGG 256->256 56x56", 256, 256, 56, 3, 1, 1, 1, 0 },
+	{ "VGG 512->512 28x28", 512, 512, 28, 3, 1, 1, 1, 0 },
+	{ "VGG 512->512 14x14", 512, 512, 14, 3, 1, 1, 1, 0 },
+	{ "GoogLeNet 3x3 96->128 28x28", 96, 128, 28, 3, 1, 1, 1, 0 },
+	{ "GoogLeNet 5x5 16->32 28x28", 16, 32, 28, 5, 1, 2, 1, 0 },
+	{ "AlexNet 5x5 96->256 27x27 g2", 96, 256, 27, 5, 1, 2, 2, 0 },
+	{ "LeNet 5x5 20->50 12x12", 20, 50, 12, 5, 1, 0, 1, 0 },
+	{ "depthwise 32 112x112", 32, 32, 112, 3, 1, 1, 32, 0 },
+	{ "depthwise/2 64 112x112", 64, 64, 112, 3, 2, 1, 64, 0 },
+	{ "depthwise 512 14x14", 512, 512, 14, 3, 1, 1, 512, 0 },
+	{ "depthwise 1024 7x7", 1024, 1024, 7, 3, 1, 1, 1024, 0 },
+	{ "first 7x7/2 3->64 224x224", 3, 64, 224, 7, 2, 3, 1, 1 },
+	{ "first 3x3/2 3->32 224x224", 3, 32, 224, 3, 2, 1, 1, 1 },
+	{ "first 11x11/4 3->96 227x227", 3, 96, 227, 11, 4, 0, 1, 1 },
+	{ "first 5x5 1->20 28x28", 1, 20, 28, 5, 1, 0, 1, 1 },
+	{ "fc6 25088->4096, batch 1", 25088, 4096, 1, 1, 1, 0, 1, 1 },
+};
+
+static const char *const algorithms[] = { "", "direct", "first", "winograd 4x4", "winograd 6x6", "depthwise", "plain" };
+
+static double time_layer(const struct moka_conv_op *op, struct moka_pool *pool, struct moka_gemm_ws *ws,
+			 const struct moka_tensor *x, const struct moka_tensor *y)
+{
+	void *scratch = aligned_alloc(64, (moka_conv_op_scratch(op, moka_pool_threads(pool)) + 64) / 64 * 64);
+	double t[2 * REPEATS + 1];
+
+	for (int i = -2; i <= 2 * REPEATS; i++) {
+		double start = moka_now();
+		moka_conv_op_run(op, pool, ws, x, NULL, y, scratch);
+		if (i >= 0)
+			t[i] = moka_now() - start;
+	}
+	free(scratch);
+	/* the machine may be shared: the fastest of many runs is what the code can do */
+	median(t, 2 * REPEATS + 1);
+	return t[0];
+}
+
+static void bench_layer(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct layer *l, double top)
+{
+	const int64_t out = (l->size + 2 * l->pad - l->kernel) / l->stride + 1, b = moka_block();
+	const int64_t taps = l->channels / l->group * l->kernel * l->kernel;
+	const double flops = 2.0 * (double)(taps * l->outputs) * (double)(out * out);
+	struct moka_conv_desc d = { 1,
+				    l->channels,
+				    l->size,
+				    l->size,
+				    l->outputs,
+				    l->group,
+				    { l->kernel, l->kernel },
+				    { l->stride, l->stride },
+				    { l->pad, l->pad },
+				    { 1, 1 },
+				    l->plain ? 1 : (int)b,
+				    (int)b,
+				    false,
+				    { MOKA_ACT_RELU, 0, 0, 0, NULL },
+				    MOKA_CONV_AUTO };
+	real *w = random_array(taps * l->outputs);
+	struct moka_tensor x = { NULL, 1, l->channels, l->size, l->size, d.in_block, 0 };
+	struct moka_tensor y = { NULL, 1, l->outputs, out, out, (int)b, 0 };
+	enum moka_conv_algorithm best = MOKA_CONV_AUTO;
+
+	x.image_stride = moka_tensor_image(l->channels, l->size, l->size, x.block);
+	y.image_stride = moka_tensor_image(l->outputs, out, out, y.block);
+	x.data = random_array(x.image_stride), y.data = random_array(y.image_stride);
+	for (int a = MOKA_CONV_AUTO; a <= MOKA_CONV_DEPTHWISE; a++) {
+		struct moka_conv_op *op;
+		double t[2];
+		d.algorithm = (enum moka_conv_algorithm)a;
+		if (moka_conv_op_new(&op, &d))
+			continue;
+		if (a == MOKA_CONV_AUTO) {
+			best = moka_conv_op_algorithm(op);
+			moka_conv_op_free(op);
+			continue;
+		}
+		if (moka_conv_op_pack(op, pool, w, NULL, NULL, NULL))
+			abort();
+		t[0] = time_layer(op, NULL, ws, &x, &y), t[1] = time_layer(op, pool, ws, &x, &y);
+		printf("%-30s %-13s%c %8.3f ms %8.1f %8.1f %6.0f %% %8.2f x", l->what, algorithms[a],
+		       moka_conv_op_algorithm(op) == best ? '*' : ' ', t[0] * 1e3, flops / t[0] / 1e9,
+		       flops / t[1] / 1e9, top > 0 ? 100 * flops / t[0] / 1e9 / top : 0, t[0] / t[1]);
+		if (l->size == 1)
+			printf("  %.1f of %.1f GB/s", (double)moka_conv_op_bytes(op) / t[0] / 1e9, bandwidth());
+		printf("\n");
+		fflush(stdout);
+		moka_conv_op_free(op);
+	}
+	free(w);
+	free(x.data);
+	free(y.data);
+}
+
 int main(int argc, char **argv)
 {
 	static const char *const names[] = { "plain C", "AVX2", "AVX-512" };
@@ -182,10 +323,15 @@ int main(int argc, char **argv)
 	printf("instruction set %s, measured peak %.1f GFLOP/s a core, %d threads\n\n", names[moka_cpu_isa()], top,
 	       moka_pool_threads(pool));
 	printf("%-32s %9s %9s %10s %11s\n", "GFLOP/s", "1 thread", "all", "of peak", "reference");
-	for (size_t i = 0; i < MOKA_COUNT(products); i++)
+	for (size_t i = 0; argc < 2 && i < MOKA_COUNT(products); i++)
 		bench_product(pool, ws, &products[i], top);
-	for (size_t i = 0; i < MOKA_COUNT(convolutions); i++)
+	for (size_t i = 0; argc < 2 && i < MOKA_COUNT(convolutions); i++)
 		bench_convolution(pool, ws, &convolutions[i], top);
+	printf("\n%-30s %-14s %11s %8s %8s %8s %10s\n", "planned, batch 1", "", "1 thread", "GFLOP/s", "all", "of peak",
+	       "all : 1");
+	for (size_t i = 0; i < MOKA_COUNT(layers); i++)
+		if (argc < 2 || strstr(layers[i].what, argv[1]))
+			bench_layer(pool, ws, &layers[i], top);
 	moka_gemm_ws_free(ws);
 	moka_pool_free(pool);
 	return 0;

@@ -110,7 +110,10 @@ float *moka_data(struct moka_net_handle *n, const char *blob);
 /* The gradient that moka_backward() left, in the blob's shape; NULL where none flows. */
 const float *moka_diff(struct moka_net_handle *n, const char *blob);
 
-/* Parameter `index` of a layer (0: weight, 1: bias ...): its values, which may be written; *count its size. NULL: none. */
+/*
+ * Parameter `index` of a layer (0: weight, 1: bias ...): its values, which may be written; *count its size. NULL: none. From then on
+ * every moka_forward() looks whether they have been, which reads them all once.
+ */
 float *moka_param(struct moka_net_handle *n, const char *layer, int index, int64_t *count);
 /* Its gradient, summed since moka_clear_param_diffs(); NULL where none is wanted. */
 const float *moka_param_diff(struct moka_net_handle *n, const char *layer, int index);

@@ -4,7 +4,7 @@
  */
 // clang-format off
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 32")
 // clang-format on
 
 static const real zeros[VLEN];
@@ -26,40 +26,65 @@ INLINE VEC act_vec(const struct moka_act *a, VEC x, const real *slopes)
 	return x;
 }
 
+/* The same for n places of g blocks each: asked once, not at every vector. */
+INLINE void act_tile(const int n, const int g, const struct moka_act *a, VEC *x)
+{
+	const VEC zero = SPLAT(0), slope = SPLAT(a->slope), low = SPLAT(a->low), high = SPLAT(a->high);
+
+	if (a->kind == MOKA_ACT_RELU && a->slope == 0) {
+		UNROLL
+		for (int i = 0; i < n * g; i++)
+			x[i] = MAX(x[i], zero);
+	} else if (a->kind == MOKA_ACT_RELU) {
+		UNROLL
+		for (int i = 0; i < n * g; i++)
+			x[i] = FMA(slope, MIN(x[i], zero), MAX(x[i], zero));
+	} else if (a->kind == MOKA_ACT_CLIP) {
+		UNROLL
+		for (int i = 0; i < n * g; i++)
+			x[i] = MIN(MAX(x[i], low), high);
+	} else if (a->kind == MOKA_ACT_PRELU) {
+		UNROLL
+		for (int i = 0; i < n * g; i++)
+			x[i] = FMA(LOAD(a->slopes + i % g * VLEN), MIN(x[i], zero), MAX(x[i], zero));
+	}
+}
+
 /* ---- convolution ---------------------------------------------------------------------------------- */
 
 INLINE void tile_begin(const int g, const int n, const struct moka__conv_tile *t, VEC *sum)
 {
-	UNROLL
-	for (int i = 0; i < n; i++)
+	if (!t->first) {
 		UNROLL
-	for (int v = 0; v < g; v++) {
-		if (!t->first)
-			sum[i * g + v] = LOAD(t->y + t->y_off[i] + v * t->y_block);
-		else
-			sum[i * g + v] = t->bias ? LOAD(t->bias + v * VLEN) : SPLAT(0);
+		for (int i = 0; i < n * g; i++)
+			sum[i] = LOAD(t->y + t->y_off[i / g] + i % g * t->y_block);
+		return;
 	}
-	if (t->first && t->residual)
+	UNROLL
+	for (int i = 0; i < n * g; i++)
+		sum[i] = t->bias ? LOAD(t->bias + i % g * VLEN) : SPLAT(0);
+	if (t->residual) {
 		UNROLL
-	for (int i = 0; i < n; i++)
-		UNROLL
-	for (int v = 0; v < g; v++)
-		sum[i * g + v] = ADD(sum[i * g + v], LOAD(t->residual + t->r_off[i] + v * t->r_block));
+		for (int i = 0; i < n * g; i++)
+			sum[i] = ADD(sum[i], LOAD(t->residual + t->r_off[i / g] + i % g * t->r_block));
+	}
 }
 
 INLINE void tile_end(const int g, const int n, const struct moka__conv_tile *t, VEC *sum)
 {
-	if (t->last && t->act.kind != MOKA_ACT_NONE)
-		UNROLL
-	for (int i = 0; i < n; i++)
-		UNROLL
-	for (int v = 0; v < g; v++)
-		sum[i * g + v] = act_vec(&t->act, sum[i * g + v], t->act.slopes + v * VLEN);
+	/* copies: a store of sums might change them, for all the compiler knows */
+	const int64_t y_block = t->y_block, *const y_off = t->y_off;
+	real *const y = t->y;
+
+	if (t->last)
+		act_tile(n, g, &t->act, sum);
 	UNROLL
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
+		real *at = y + y_off[i];
 		UNROLL
-	for (int v = 0; v < g; v++)
-		STORE(t->y + t->y_off[i] + v * t->y_block, sum[i * g + v]);
+		for (int v = 0; v < g; v++)
+			STORE(at + v * y_block, sum[i * g + v]);
+	}
 }
 
 /* One input value of each place times one vector of weights for each block of outputs. */
@@ -123,20 +148,39 @@ enum window_kind { WINDOW_DEPTHWISE, WINDOW_MAX, WINDOW_SUM };
 INLINE void window_taps(const int n, const enum window_kind kind, const struct moka__window *w, int64_t rows,
 			int64_t columns, VEC *sum)
 {
-	for (int64_t r = 0; r < rows; r++)
-		for (int64_t c = 0; c < columns; c++) {
-			const real *x = w->x + r * w->x_row + c * w->x_column;
-			VEC f = SPLAT(0);
+	const int64_t x_place = w->x_place, x_column = w->x_column;
+
+	UNROLL
+	for (int64_t r = 0; r < rows; r++) {
+		const real *x = w->x + r * w->x_row, *f = w->w + r * w->w_row;
+
+		UNROLL
+		for (int64_t c = 0; c < columns; c++, x += x_column) {
+			VEC wv = SPLAT(0);
 
 			if (kind == WINDOW_DEPTHWISE)
-				f = LOAD(w->w + r * w->w_row + c * VLEN);
+				wv = LOAD(f + c * VLEN);
 			UNROLL
 			for (int i = 0; i < n; i++) {
-				const VEC v = LOAD(x + i * w->x_place);
+				const VEC v = LOAD(x + i * x_place);
 				sum[i] = kind == WINDOW_MAX   ? MAX(sum[i], v)
 					 : kind == WINDOW_SUM ? ADD(sum[i], v)
-							      : FMA(v, f, sum[i]);
+							      : FMA(v, wv, sum[i]);
 			}
+		}
+	}
+}
+
+INLINE void window_any(const int n, const enum window_kind kind, const struct moka__window *w, VEC *sum)
+{
+	struct moka__window one = *w;
+
+	for (int64_t r = 0; r < w->rows; r++)
+		for (int64_t c = 0; c < w->columns; c++) {
+			one.x = w->x + r * w->x_row + c * w->x_column;
+			if (kind == WINDOW_DEPTHWISE)
+				one.w = w->w + r * w->w_row + c * VLEN;
+			window_taps(n, kind, &one, 1, 1, sum);
 		}
 }
 
@@ -144,24 +188,34 @@ INLINE void window(const int n, const enum window_kind kind, const struct moka__
 {
 	VEC sum[MOKA__PLACES];
 	const VEC start = kind == WINDOW_MAX ? SPLAT(-FLT_MAX) : w->bias ? LOAD(w->bias) : SPLAT(0);
+	real *const y = w->y;
 
 	UNROLL
 	for (int i = 0; i < n; i++)
 		sum[i] = start;
 	if (w->rows == 3 && w->columns == 3)
 		window_taps(n, kind, w, 3, 3, sum);
+	else if (w->rows == 2 && w->columns == 3)
+		window_taps(n, kind, w, 2, 3, sum);
+	else if (n == 1 && w->rows == 3 && w->columns == 2)
+		window_taps(n, kind, w, 3, 2, sum);
 	else
-		window_taps(n, kind, w, w->rows, w->columns, sum);
-	UNROLL
-	for (int i = 0; i < n; i++) {
-		if (kind == WINDOW_SUM)
+		window_any(n, kind, w, sum);
+	if (kind == WINDOW_SUM) {
+		UNROLL
+		for (int i = 0; i < n; i++)
 			sum[i] = MUL(sum[i], SPLAT(w->scale));
-		if (kind == WINDOW_DEPTHWISE && w->residual)
-			sum[i] = ADD(sum[i], LOAD(w->residual + i * VLEN));
-		if (kind == WINDOW_DEPTHWISE)
-			sum[i] = act_vec(&w->act, sum[i], w->act.slopes);
-		STORE(w->y + i * VLEN, sum[i]);
 	}
+	if (kind == WINDOW_DEPTHWISE && w->residual) {
+		UNROLL
+		for (int i = 0; i < n; i++)
+			sum[i] = ADD(sum[i], LOAD(w->residual + i * VLEN));
+	}
+	if (kind == WINDOW_DEPTHWISE)
+		act_tile(n, 1, &w->act, sum);
+	UNROLL
+	for (int i = 0; i < n; i++)
+		STORE(y + i * VLEN, sum[i]);
 }
 
 /* ---- winograd: points 0, 1, -1, (2, -2 | 2, -2, 1/2, -1/2), infinity -------------------------------- */

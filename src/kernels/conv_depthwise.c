@@ -4,15 +4,54 @@
  */
 #include "conv_op.h"
 
-#define WORTH_A_THREAD 200000
+#include <stdlib.h>
+
+#define WORTH_A_THREAD 400000
 
 /* The part of a window that lies inside: taps [from, to) of `kernel` from coordinate x0. */
 static void inside(int64_t x0, int64_t size, int64_t kernel, int64_t dilation, int64_t *from, int64_t *to)
 {
-	*from = x0 < 0 ? moka__ceil_div(-x0, dilation) : 0;
-	*to = x0 >= size ? 0 : MOKA_MIN(kernel, (size - 1 - x0) / dilation + 1);
+	/* a division takes longer than the sums of a place */
+	if (dilation == 1) {
+		*from = x0 < 0 ? -x0 : 0;
+		*to = x0 >= size ? 0 : MOKA_MIN(kernel, size - x0);
+	} else {
+		*from = x0 < 0 ? moka__ceil_div(-x0, dilation) : 0;
+		*to = x0 >= size ? 0 : MOKA_MIN(kernel, (size - 1 - x0) / dilation + 1);
+	}
 	*from = MOKA_MIN(*from, kernel);
 	*to = MOKA_MAX(*to, *from);
+}
+
+/* The places of a row, cut once: those whose window is whole go together, the others one by one. */
+bool moka__conv_plan_depthwise(struct moka_conv_op *op)
+{
+	const struct moka_conv_desc *d = &op->d;
+
+	op->pieces = calloc((size_t)op->out[1], sizeof(*op->pieces));
+	if (!op->pieces)
+		return false;
+	for (int64_t x = 0; x < op->out[1]; x++) {
+		struct moka__conv_run_of_places p = { x, 0, 0, 1 }, *last = op->pieces + op->n_pieces - 1;
+
+		inside(x * d->stride[1] - d->pad[1], d->width, d->kernel[1], d->dilation[1], &p.c0, &p.c1);
+		if (p.c1 - p.c0 == d->kernel[1] && op->n_pieces && last->c1 - last->c0 == d->kernel[1] &&
+		    last->n < MOKA__PLACES)
+			last->n++;
+		else
+			op->pieces[op->n_pieces++] = p;
+	}
+	/* the last two pieces of whole windows share evenly: 8 and 1 would leave the one waiting for its own sums */
+	for (int64_t i = 1; i < op->n_pieces; i++) {
+		struct moka__conv_run_of_places *a = op->pieces + i - 1, *b = a + 1;
+		const int both = a->n + b->n;
+
+		if (a->n == MOKA__PLACES && b->n < MOKA__PLACES && b->c0 == 0 && b->c1 == d->kernel[1]) {
+			a->n = both / 2, b->n = both - both / 2;
+			b->x = a->x + a->n;
+		}
+	}
+	return true;
 }
 
 struct line {
@@ -25,45 +64,28 @@ struct line {
 	int64_t y0;
 };
 
-static void run_places(struct line *l, int64_t ox, int n)
-{
-	const struct moka_conv_desc *d = &l->op->d;
-	const int64_t b = l->op->k->block, x0 = ox * d->stride[1] - d->pad[1];
-	struct moka__window w = l->win;
-	int64_t r0, r1, c0, c1;
-
-	inside(l->y0, d->height, d->kernel[0], d->dilation[0], &r0, &r1);
-	inside(x0, d->width, d->kernel[1], d->dilation[1], &c0, &c1);
-	w.rows = c0 < c1 ? r1 - r0 : 0, w.columns = c1 - c0;
-	if (w.rows > 0)
-		w.x = l->x + ((l->y0 + r0 * d->dilation[0]) * d->width + x0 + c0 * d->dilation[1]) * b;
-	w.w = l->w + (r0 * d->kernel[1] + c0) * b;
-	w.y = l->y + ox * b;
-	w.residual = l->residual ? l->residual + ox * b : NULL;
-	l->op->k->depthwise[n - 1](&w);
-}
-
 static void run_row(struct line *l)
 {
-	const struct moka_conv_desc *d = &l->op->d;
-	const int64_t width = l->op->out[1], reach = (d->kernel[1] - 1) * d->dilation[1];
-	/* windows [from, to) are whole */
-	int64_t from = MOKA_MIN(moka__ceil_div(d->pad[1], d->stride[1]), width);
-	int64_t to = d->width + d->pad[1] - reach - 1;
+	const struct moka_conv_op *op = l->op;
+	const struct moka_conv_desc *d = &op->d;
+	const int64_t b = op->k->block;
+	struct moka__window w = l->win;
+	int64_t r0, r1;
 
-	to = to < 0 ? 0 : MOKA_MIN(to / d->stride[1] + 1, width);
-	from = MOKA_MIN(from, to);
-	for (int64_t x = 0; x < from; x++)
-		run_places(l, x, 1);
-	if (to > from) {
-		const int64_t tiles = moka__ceil_div(to - from, MOKA__PLACES);
-		for (int64_t i = 0; i < tiles; i++) {
-			const int64_t a = from + moka__part(to - from, tiles, i);
-			run_places(l, a, (int)(from + moka__part(to - from, tiles, i + 1) - a));
-		}
+	inside(l->y0, d->height, d->kernel[0], d->dilation[0], &r0, &r1);
+	for (int64_t i = 0; i < op->n_pieces; i++) {
+		const struct moka__conv_run_of_places *p = &op->pieces[i];
+		const int64_t x0 = p->x * d->stride[1] - d->pad[1];
+
+		w.columns = p->c1 - p->c0;
+		w.rows = w.columns > 0 ? r1 - r0 : 0;
+		if (w.rows > 0)
+			w.x = l->x + ((l->y0 + r0 * d->dilation[0]) * d->width + x0 + p->c0 * d->dilation[1]) * b;
+		w.w = l->w + (r0 * d->kernel[1] + p->c0) * b;
+		w.y = l->y + p->x * b;
+		w.residual = l->residual ? l->residual + p->x * b : NULL;
+		op->k->depthwise[p->n - 1](&w);
 	}
-	for (int64_t x = to; x < width; x++)
-		run_places(l, x, 1);
 }
 
 struct depthwise {

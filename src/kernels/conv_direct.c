@@ -11,8 +11,8 @@
 
 #include <string.h>
 
-#define TILES 16	      /* of a piece of work */
-#define WORTH_A_THREAD 500000 /* multiply-adds */
+#define TILES 16	       /* of a piece of work */
+#define WORTH_A_THREAD 1000000 /* multiply-adds */
 
 struct direct {
 	const struct moka__conv_run *r;

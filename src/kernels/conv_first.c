@@ -10,8 +10,7 @@
 #include <string.h>
 
 #define STRIP_PLACES 128
-#define TILES_MOST 4096
-#define WORTH_A_THREAD 500000
+#define WORTH_A_THREAD 1000000
 
 bool moka__conv_plan_first(struct moka_conv_op *op)
 {
@@ -77,11 +76,14 @@ static void fill_tables(const struct moka__conv_run *r, int64_t n, int64_t oy, i
 {
 	const struct moka_conv_op *op = r->op;
 	const int64_t b = op->k->block, w = op->out[1];
+	int64_t row = p0 / w, column = p0 % w;
 
-	for (int64_t p = p0; p < p1; p++) {
-		t->off[p - p0] = p / w * op->d.stride[0] * op->strip_width + p % w * op->d.stride[1];
-		t->y_off[p - p0] = n * r->y->image_stride + (oy * w + p) * b;
-		t->r_off[p - p0] = r->residual ? n * r->residual->image_stride + (oy * w + p) * b : 0;
+	for (int64_t i = 0; i < p1 - p0; i++) {
+		t->off[i] = row * op->d.stride[0] * op->strip_width + column * op->d.stride[1];
+		t->y_off[i] = n * r->y->image_stride + (oy * w + p0 + i) * b;
+		t->r_off[i] = r->residual ? n * r->residual->image_stride + (oy * w + p0 + i) * b : 0;
+		if (++column == w)
+			column = 0, row++;
 	}
 }
 

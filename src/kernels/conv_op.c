@@ -62,21 +62,39 @@ static bool suits(const struct moka_conv_desc *d, const int64_t out[2], enum mok
 	}
 }
 
-/* What was measured to be best. docs/architecture.md says how. */
+/*
+ * What a 3x3 convolution takes, in multiply-adds at full speed, by terms that were fitted to measurements (docs/architecture.md): sums, a vector's
+ * way through the transforms, and bytes of weights, which come from afar where they are many. m is 1 (direct), 4 or 6.
+ */
+static double cost(const struct moka_conv_desc *d, const int64_t out[2], int64_t m)
+{
+	const int64_t b = moka_block(), points = m == 1 ? 9 : (m + 2) * (m + 2);
+	const double in = (double)(moka__ceil_div(d->channels, b) * b),
+		     outs = (double)(moka__ceil_div(d->outputs, b) * b);
+	const double tiles = (double)(d->images * moka__ceil_div(out[0], m) * moka__ceil_div(out[1], m) * points);
+	const double bytes = (double)points * in * outs * (double)sizeof(real);
+	const double turn = m == 1 ? 0 : m == 4 ? 10 : 16;
+
+	return tiles * (in * outs * (m == 1 ? 1.06 : 1.1) + (in + outs) * turn) +
+	       bytes * (bytes < 16e6 ? 2 : 3) * (b == 16 ? 2 : 1);
+}
+
+static enum moka_conv_algorithm cheapest(const struct moka_conv_desc *d, const int64_t out[2])
+{
+	const double direct = cost(d, out, 1), four = cost(d, out, 4), six = cost(d, out, 6);
+
+	/* six by six loses more digits: it has to be worth it */
+	if (six < 0.95 * four && six < direct)
+		return MOKA_CONV_WINOGRAD6;
+	return four < direct ? MOKA_CONV_WINOGRAD4 : MOKA_CONV_DIRECT;
+}
+
 static enum moka_conv_algorithm choose(const struct moka_conv_desc *d, const int64_t out[2])
 {
-	const int64_t tiles6 = d->images * moka__ceil_div(out[0], 6) * moka__ceil_div(out[1], 6);
-
 	if (suits(d, out, MOKA_CONV_DEPTHWISE) && d->group > 1)
 		return MOKA_CONV_DEPTHWISE;
-	if (suits(d, out, MOKA_CONV_WINOGRAD4) && d->channels >= 16 && d->outputs >= 16 && out[0] >= 6 && out[1] >= 6) {
-		/* the six by six tile saves more where little of it hangs over the edge and its weights are used often */
-		const double w6 = (double)tiles6 * 64;
-		const double w4 = (double)(d->images * moka__ceil_div(out[0], 4) * moka__ceil_div(out[1], 4)) * 36;
-		if (w6 < 0.9 * w4 && tiles6 >= 16)
-			return MOKA_CONV_WINOGRAD6;
-		return MOKA_CONV_WINOGRAD4;
-	}
+	if (suits(d, out, MOKA_CONV_WINOGRAD4))
+		return cheapest(d, out);
 	if (suits(d, out, MOKA_CONV_DIRECT))
 		return MOKA_CONV_DIRECT;
 	if (suits(d, out, MOKA_CONV_FIRST))
@@ -124,7 +142,7 @@ static bool plan(struct moka_conv_op *op)
 		return true;
 	case MOKA_CONV_DEPTHWISE:
 		op->n_weights = op->out_blocks * taps * b;
-		return true;
+		return moka__conv_plan_depthwise(op);
 	default:
 		break;
 	}
@@ -184,6 +202,7 @@ void moka_conv_op_free(struct moka_conv_op *op)
 		return;
 	free(op->groups);
 	free(op->steps);
+	free(op->pieces);
 	free(op->weights);
 	free(op->bias);
 	free(op->slopes);

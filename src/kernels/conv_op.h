@@ -14,6 +14,12 @@ struct moka__conv_group {
 	int64_t weights;	     /* where its weights begin */
 };
 
+/* Depthwise: up to MOKA__PLACES places of a row from x on that see the same columns [c0, c1) of their windows. */
+struct moka__conv_run_of_places {
+	int64_t x, c0, c1;
+	int n;
+};
+
 struct moka_conv_op {
 	struct moka_conv_desc d;
 	int64_t out[2];
@@ -27,6 +33,8 @@ struct moka_conv_op {
 	int64_t part;	/* blocks of inputs (first: steps) that are summed before the next group's turn */
 	int64_t *steps; /* first: (channels * taps) offsets in the padded strip */
 	int64_t strip_rows, strip_lines, strip_width;
+	struct moka__conv_run_of_places *pieces; /* depthwise: of a row */
+	int64_t n_pieces;
 	int64_t tile, size; /* winograd: outputs of a tile's side, and that plus 2 */
 	real *weights, *bias, *slopes;
 	int64_t n_weights;
@@ -50,6 +58,7 @@ void moka__conv_pack_depthwise(struct moka_conv_op *op, const real *w, const rea
 void moka__conv_pack_winograd(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale);
 
 bool moka__conv_plan_first(struct moka_conv_op *op);
+bool moka__conv_plan_depthwise(struct moka_conv_op *op);
 size_t moka__conv_scratch_direct(const struct moka_conv_op *op, int threads);
 size_t moka__conv_scratch_first(const struct moka_conv_op *op, int threads);
 size_t moka__conv_scratch_winograd(const struct moka_conv_op *op, int threads);

@@ -15,7 +15,8 @@
 
 #define CHUNK_BYTES (768 * 1024)
 #define LEAST_TILES 24
-#define WORTH_A_THREAD 500000
+#define HEAVY_BYTES (8 * 1024 * 1024)
+#define WORTH_A_THREAD 1000000
 
 struct winograd {
 	const struct moka__conv_run *r;
@@ -42,7 +43,10 @@ static int64_t most_tiles(const struct moka_conv_op *op)
 	const int64_t each =
 		op->size * op->size * (op->in_blocks + op->out_blocks) * op->k->block * (int64_t)sizeof(real);
 
-	return MOKA_MIN(MOKA_MAX(CHUNK_BYTES / each, LEAST_TILES), all_tiles(op));
+	/* weights that no cache holds pass by once a chunk: then fewer, larger chunks */
+	const int64_t least = op->n_weights * (int64_t)sizeof(real) > HEAVY_BYTES ? 3 * LEAST_TILES : LEAST_TILES;
+
+	return MOKA_MIN(MOKA_MAX(CHUNK_BYTES / each, least), all_tiles(op));
 }
 
 static size_t v_values(const struct moka_conv_op *op, int64_t tiles)

@@ -60,6 +60,7 @@ struct moka__work {
 	bool gone;     /* joined to another */
 	/* what runs */
 	struct moka_conv_op *conv;
+	struct moka_conv_desc desc;   /* what conv was made for */
 	real *scale, *shift, *slopes; /* for each channel, spare ones of the last block too; NULL: none */
 	int64_t macs;
 	double cost; /* expected seconds of one core */

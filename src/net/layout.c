@@ -203,6 +203,7 @@ static enum moka_status lay_conv(struct lay *y, struct moka__work *w)
 		break;
 	}
 	MOKA_TRY(moka_conv_op_new(&w->conv, &d));
+	w->desc = d;
 	emit(y, w, d.in_block > 1, d.out_block > 1);
 	return MOKA_OK;
 }

@@ -11,7 +11,8 @@
 /* What a core is expected to do in a second: only the ratio of the two matters, and which works are too small to share. */
 #define MACS_A_SECOND 30e9
 #define BYTES_A_SECOND 10e9
-#define TOO_SMALL 15e-6 /* seconds */
+#define TOO_SMALL 15e-6			/* seconds */
+#define SMALL_MODEL ((int64_t)64 << 20) /* bytes of packed weights that any model may have */
 
 void moka_plan_free(struct moka_plan *p)
 {
@@ -64,6 +65,61 @@ static void estimate(struct moka_plan *p, struct moka__work *w)
 	p->cost += w->cost;
 }
 
+/* ---- weights in memory ------------------------------------------------------------------------------------------ */
+
+static bool is_winograd(const struct moka__work *w)
+{
+	return w->conv && saving(w->conv) > 1;
+}
+
+/* Seconds that Winograd saves with each byte that its weights take. */
+static double worth(const struct moka__work *w)
+{
+	return (double)w->macs * (1 - 1 / saving(w->conv)) / MACS_A_SECOND /
+	       (double)MOKA_MAX(moka_conv_op_bytes(w->conv), (size_t)1);
+}
+
+static int64_t param_bytes(const struct moka_net *n)
+{
+	int64_t bytes = 0;
+
+	for (int i = 0; i < n->n_params; i++)
+		bytes += MOKA_MAX(n->params[i].count, 0) * (int64_t)sizeof(real);
+	return bytes;
+}
+
+/*
+ * Winograd's weights are two to seven times the parameters. Where all packed weights are more than the parameters (so that a
+ * model would be in memory more than twice), those that are worth least go back to direct convolution. Small models, where
+ * a few megabytes are nothing and every tenth of a millisecond is, keep them.
+ */
+static enum moka_status keep_to_budget(struct moka_plan *p)
+{
+	const int64_t budget = MOKA_MAX(param_bytes(p->n), SMALL_MODEL);
+	int64_t packed = 0;
+
+	for (int i = 0; i < p->n_works; i++)
+		packed += p->works[i].conv ? (int64_t)moka_conv_op_bytes(p->works[i].conv) : 0;
+	while (packed > budget) {
+		struct moka__work *least = NULL;
+		struct moka_conv_op *direct;
+		struct moka_conv_desc d;
+
+		for (int i = 0; i < p->n_works; i++)
+			if (is_winograd(&p->works[i]) && (!least || worth(&p->works[i]) < worth(least)))
+				least = &p->works[i];
+		if (!least)
+			return MOKA_OK;
+		d = least->desc;
+		d.algorithm = MOKA_CONV_DIRECT;
+		MOKA_TRY(moka_conv_op_new(&direct, &d));
+		packed += (int64_t)moka_conv_op_bytes(direct) - (int64_t)moka_conv_op_bytes(least->conv);
+		moka_conv_op_free(least->conv);
+		least->conv = direct;
+	}
+	return MOKA_OK;
+}
+
 /* ---- making ------------------------------------------------------------------------------------------------------ */
 
 /* Room for factors, shifts and slopes, with zeros for spare lanes. */
@@ -109,6 +165,7 @@ static enum moka_status make(struct moka_plan *p, bool *refused)
 	if (p->no_memory || !make_all_arrays(p))
 		return MOKA_ERR_NOMEM;
 	MOKA_TRY(moka__plan_layout(p));
+	MOKA_TRY(keep_to_budget(p));
 	MOKA_TRY(moka__plan_place(p));
 	for (int i = 0; i < p->n_works; i++) {
 		drop_unused_arrays(&p->works[i]);

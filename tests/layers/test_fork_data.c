@@ -106,8 +106,8 @@ T_TEST(not_run)
 		"layer { type: 'BoxData' top: 'd' data_param { source: 's' batch_size: 4 } }",
 		"layer { type: 'Data' top: 'd' data_param { source: 's' batch_size: 7 backend: IMAGEDB } }",
 		"layer { type: 'Python' top: 'd' bottom: 'x' python_param { module: 'distance_layer' layer: 'DistanceLayer' } }",
-		"layer { type: 'Python' top: 'd' bottom: 'x' python_param { module: 'spatial_dropout' layer: 'SpatialDropoutLayer' "
-		"param_str: \"{'phase': 'TRAIN', 'p': '0.5'}\" } }",
+		("layer { type: 'Python' top: 'd' bottom: 'x' python_param { module: 'spatial_dropout' layer: 'SpatialDropoutLayer' "
+		 "param_str: \"{'phase': 'TRAIN', 'p': '0.5'}\" } }"),
 	};
 
 	for (size_t i = 0; i < MOKA_COUNT(layers); i++) {

@@ -201,6 +201,9 @@ T_TEST(memory_is_near_its_bound)
 			      b.bound / 1000, moka_plan_steps(p), t.n->n_layers);
 		T_INT(b.bound, bound_of(p));
 		T_TRUE((double)b.values <= 1.1 * (double)b.bound);
+		/* packed weights: no more than the parameters again (blocks rounded up), or a small model's due */
+		T_TRUE((double)b.packed <=
+		       1.05 * (double)MOKA_MAX(t.n->total_params * (int64_t)sizeof(real), 64 << 20));
 		moka_plan_free(p);
 		nets_close(&t);
 	}
