@@ -18,6 +18,8 @@ import subprocess
 import sys
 
 # Findings that say the file is wrong whatever program reads it.
+# What protobuf's own text reader refuses: a field that holds one value, given twice. Not the ones that some fork lets repeat.
+ONE_VALUE = ("norm_region", "transform_param")
 AT_FAULT = {"syntax", "missing-bottom", "made-later", "cycle", "duplicate-top", "bad-value", "repeated-field", "unterminated",
             "include-and-exclude", "conflict-markers", "bottom-count", "top-count", "no-layers", "not-text", "bad-blob", "mixed-syntax", "mixed-layers", "bad-escape"}
 
@@ -73,9 +75,20 @@ def batch_of(net):
     return 2
 
 
-# Channels and sides that published nets were made for, tried one after another where the file says neither.
-IMAGES = [(3, 224), (1, 28), (3, 32), (1, 224), (3, 299), (6, 224), (2, 28), (3, 321), (4, 224), (9, 224), (3, 608), (2, 64),
-          (1, 100), (10, 224), (3, 12), (3, 24), (3, 48)]
+# Channels, height and width that published nets were made for, tried one after another where the file says neither.
+IMAGES = [(c, side, side) for c, side in [(3, 224), (1, 28), (3, 32), (1, 224), (3, 299), (6, 224), (2, 28), (3, 321), (4, 224),
+                                          (9, 224), (3, 608), (2, 64), (1, 100), (10, 224), (3, 12), (3, 24), (3, 48)]]
+# Samples that are no pictures, number plates, lines of text.
+OTHERS = [(2, 0, 0), (3, 12, 36), (3, 32, 128), (1, 32, 128), (3, 32, 100), (1, 32, 52)]
+
+
+def images_of(path):
+    """The sizes to try: the usual ones, and those as wide as the file says its sequences are long."""
+    text = re.sub(r"#.*", "", open(path, errors="replace").read())
+    steps = sorted({int(n) for n in re.findall(r"time_step\s*:\s*(\d+)", text)})
+    return IMAGES + [(3, 32, n) for n in steps] + [(1, 32, 4 * n) for n in steps] + OTHERS
+
+
 LABELS = re.compile(r"label|sim|truth|gt|target|weight|bbox|roi|pts|landmark|score|mask|class|cont|clip|indicator|seq_ind", re.I)
 
 
@@ -101,26 +114,82 @@ def shape_words(shapes):
     return [w for n, s in shapes.items() for w in ("--input", "%s=%s" % (n, "x".join(map(str, s))))]
 
 
-def first_shapes(net, channels, side):
+def first_shapes(net, channels, height, width):
     """Every open input: what the net says of it, holes filled; inputs that look like labels last."""
     shapes, batch = {}, batch_of(net)
+    image = [batch, channels, height, width] if height else [batch, channels]
     for blob in net_inputs(net):
         said = dims(blob)
         if blob["name"] == "im_info":
             shapes[blob["name"]] = [batch, 3]
+        elif blob["name"] == "gt_boxes":
+            shapes[blob["name"]] = [2, 5]
         elif re.fullmatch("rois|.*_rois", blob["name"]):
             shapes[blob["name"]] = [batch, 5]
         elif said:
-            fill = [batch, channels, side, side] if len(said) == 4 else [batch] + [1] * 7
+            fill = image if len(said) == 4 and height else [batch] + [1] * 7
             shapes[blob["name"]] = [f if d is None or d < 0 else d for d, f in zip(said, fill)]
         elif not LABELS.search(blob["name"]):
-            shapes[blob["name"]] = [batch, channels, side, side]
+            shapes[blob["name"]] = list(image)
     return shapes
 
 
-# What a finding says an input should have been.
+# What a finding says an input should have been: the blob, and its shape.
 WANTED = (r"'([^']+)' is \d[\dx]*, \d+ values, and the new shape (\d+(?:x\d+)*) takes",
           r"bottom '([^']+)' is \d[\dx]*, but the sequence markers.* must be (\d+(?:x\d+)*)")
+PAIR = r"bottom '([^']+)' is (\d[\dx]*) and bottom '([^']+)' is (\d[\dx]*): \d+ values a sample against \d+"
+
+
+def sources(net, name):
+    """A blob, and what it is cut from, back to the net's inputs."""
+    for _ in range(8):
+        yield name
+        maker = [layer for layer in net["layers"] if name in layer["tops"]]
+        if not maker or maker[0]["type"] != "Slice" or not maker[0]["bottoms"]:
+            return
+        name = maker[0]["bottoms"][0]
+
+
+def say(shapes, name, want):
+    changed, shapes[name] = shapes[name] != want, want
+    return changed
+
+
+def learn_slice(net, finding, shapes):
+    """A blob that is cut has an axis too few, or one that is too short."""
+    if "(Slice)" not in finding["message"]:
+        return False
+    layer = re.search(r"layer '([^']*)'", finding["message"]).group(1)
+    bottom = [x["bottoms"][0] for x in net["layers"] if x["name"] == layer and x["bottoms"]]
+    if not bottom or bottom[0] not in shapes:
+        return False
+    shape = shapes[bottom[0]]
+    m = re.search(r"axis (\d+) is outside", finding["message"])
+    if m and int(m.group(1)) < 4:
+        return say(shapes, bottom[0], shape + [1] * (int(m.group(1)) + 1 - len(shape)))
+    m = re.search(r"slice point (\d+) is beyond axis (\d+)", finding["message"])
+    if m and int(m.group(2)) < len(shape):
+        return say(shapes, bottom[0], [int(m.group(1)) + 1 if i == int(m.group(2)) else d for i, d in enumerate(shape)])
+    return False
+
+
+def learn_pair(net, finding, shapes):
+    """A target has as many values as what it is compared with; where it is the last piece of a blob, that is longer."""
+    m = re.search(PAIR, finding["message"])
+    if not m:
+        return False
+    for name, other, mine in ((m.group(3), m.group(2), m.group(4)), (m.group(1), m.group(4), m.group(2))):
+        want, have = [int(d) for d in other.split("x")], [int(d) for d in mine.split("x")]
+        for source in sources(net, name):
+            if source == name and source in shapes:
+                return say(shapes, source, want)
+            if source in shapes and len(shapes[source]) > 1 and len(have) > 1:
+                shape = shapes[source]
+                more = 1
+                for d in want[1:]:
+                    more *= d
+                return say(shapes, source, [shape[0], shape[1] + more - have[1]] + shape[2:])
+    return False
 
 
 def learn(net, shapes):
@@ -129,18 +198,22 @@ def learn(net, shapes):
         for pattern in WANTED:
             m = re.search(pattern, finding["message"])
             if m and m.group(1) in shapes:
-                want = [int(d) for d in m.group(2).split("x")]
-                changed, shapes[m.group(1)] = shapes[m.group(1)] != want, want
-                return changed
+                return say(shapes, m.group(1), [int(d) for d in m.group(2).split("x")])
+        if "takes one image at a time" in finding["message"] and any(s[0] != 1 for s in shapes.values()):
+            for name in shapes:
+                shapes[name] = [1] + shapes[name][1:]
+            return True
+        if learn_slice(net, finding, shapes) or learn_pair(net, finding, shapes):
+            return True
     return False
 
 
 def try_inputs(moka, path, words, net):
     """Another explanation with open inputs given, complete if one of the tries was; and what was given."""
     last = net
-    for channels, side in IMAGES:
-        shapes = first_shapes(net, channels, side)
-        for _ in range(6):
+    for image in images_of(path):
+        shapes = first_shapes(net, *image)
+        for _ in range(10):
             given = shape_words(shapes)
             second = explain(moka, path, words + given)[1]
             if second is None:
@@ -180,23 +253,33 @@ def reason(net):
     return "no blobs", {"message": "", "line": 0}
 
 
+def fault(net):
+    """The first finding that says the file is wrong, whatever its inputs are."""
+    for finding in errors(net):
+        m = re.match(r"'([^']+)' is given twice", finding["message"])
+        if finding["code"] in AT_FAULT or (m and m.group(1) in ONE_VALUE):
+            return finding
+    return None
+
+
 def judge(job):
     moka, path = job
-    best = None
+    best, faults = None, []
     for phase in ("test", "train"):
         status, net, said = explain(moka, path, ["--phase", phase])
         if net is None:
             return path, "crash" if status in ("crash", "hang") else "not a net", said.split("\n")[0][:200]
         if complete(net):
             return path, "ok", ""
+        faults += [fault(net)]
         if list(net_inputs(net)):
             net, given = try_inputs(moka, path, ["--phase", phase], net)
             if given:
                 return path, "ok, inputs given", " ".join(given)
         if best is None or len(errors(net)) < len(errors(best)):
             best = net
-    why, where = reason(best)
-    kind = "at fault" if why in AT_FAULT else "open"
+    why, where = (faults[0]["code"], faults[0]) if all(faults) else reason(best)
+    kind = "at fault" if why in AT_FAULT or all(faults) else "open"
     return path, kind, "%s\t%s:%s %s" % (why, where.get("line"), where.get("column", 0), where["message"][:160])
 
 

@@ -153,6 +153,11 @@ enum moka_status moka_out_open(struct moka_out **out, const char *path,
 enum moka_status moka_out_write(struct moka_out *out, const void *p, size_t n, struct moka_error *err); /* buffered */
 enum moka_status moka_out_commit(struct moka_out *out, struct moka_error *err);
 void moka_out_abort(struct moka_out *out);
+/*
+ * Removes what killed programs left in the folder of `prefix`: files named <prefix>...tmp-<pid>, as this module names them, whose <pid> is no
+ * process of this machine. Returns how many.
+ */
+int moka_out_sweep(const char *prefix);
 /* The whole of a buffer, atomically. "-" or NULL: standard output is NOT handled here (the library never prints). */
 enum moka_status moka_file_write(const char *path, const void *p, size_t n, struct moka_error *err);
 /* PATH as given if it exists; else relative to the folder of BESIDE; else PATH again. In the arena. */

@@ -8,9 +8,11 @@
  */
 #include "base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -228,4 +230,51 @@ enum moka_status moka_file_write(const char *path, const void *p, size_t n, stru
 		return s;
 	}
 	return moka_out_commit(o, err);
+}
+
+/* ---- what killed programs left --------------------------------------------------------------------------- */
+
+/* The process in NAME.tmp-<pid> or NAME.tmp-<pid>-<n>; 0: not such a name. */
+static long writer_of(const char *name)
+{
+	const char *at = NULL;
+	char *end;
+	long pid;
+
+	for (const char *p = name; (p = strstr(p, ".tmp-")); p++)
+		at = p + 5;
+	if (!at || *at < '1' || *at > '9')
+		return 0;
+	errno = 0;
+	pid = strtol(at, &end, 10);
+	if (errno || pid > INT32_MAX)
+		return 0;
+	if (*end == '-' && end[1])
+		end += 1 + strspn(end + 1, "0123456789");
+	return *end ? 0 : pid;
+}
+
+static bool is_leftover(int folder, const char *name, const char *base, size_t n)
+{
+	const long pid = strncmp(name, base, n) ? 0 : writer_of(name + n);
+	struct stat st;
+
+	return pid && kill((pid_t)pid, 0) && errno == ESRCH && !fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) &&
+	       S_ISREG(st.st_mode);
+}
+
+int moka_out_sweep(const char *prefix)
+{
+	const char *slash = strrchr(prefix, '/'), *base = slash ? slash + 1 : prefix;
+	char *folder = slash ? strndup(prefix, (size_t)(base - prefix)) : strdup(".");
+	DIR *d = folder && *base ? opendir(folder) : NULL;
+	int removed = 0;
+
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (is_leftover(dirfd(d), e->d_name, base, strlen(base)) && !unlinkat(dirfd(d), e->d_name, 0))
+			removed++;
+	if (d)
+		closedir(d);
+	free(folder);
+	return removed;
 }

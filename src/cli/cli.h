@@ -50,6 +50,8 @@ struct cli_option {
 /* Rows that several commands share, so that they are called and explained the same everywhere. */
 /* clang-format off */
 #define CLI_OPTIONS_END { NULL, 0, NULL, NULL, 0 }
+#define CLI_HELP_READ_THREADS \
+	"threads that read and decode ahead, for each data layer (default: as many as the machine gives, at most 4)"
 #define CLI_OPTION_THREADS { "threads", 0, "N", "threads to compute with (default: as many as the machine gives)", 0 }
 /* Its values are loaded before the command runs: cli_schema() and cli_net_options() know them. */
 #define CLI_OPTION_PLUGIN \

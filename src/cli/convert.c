@@ -1,5 +1,5 @@
 /*
- * moka convert - a model into another form: text, binary, Caffe's HDF5, numpy's .npz. OUT's ending says which.
+ * moka convert - a model into another form: text, binary, Caffe's HDF5, numpy's .npz, ONNX. OUT's ending says which.
  *
  * Text and binary are one message in two spellings; with --raw it is passed on as written. Weights given beside the model
  * are put into its layers by name, each as it is stored.
@@ -449,6 +449,31 @@ static int convert_arrays(struct cli_call *c, struct cli_net *n, enum target tar
 	return write_arrays(c, n, target, out);
 }
 
+/* ---- ONNX ----------------------------------------------------------------------------------------------------- */
+
+/* What is said about a net without weights: for ONNX they can't be left out. */
+static int convert_onnx(struct cli_call *c, struct cli_net *n, struct moka_net_options *o, const char *out)
+{
+	const struct cli_option *weights = c->command->options;
+	struct moka_error err = { 0 };
+	struct moka_findings f;
+	enum moka_status status;
+
+	while (strcmp(weights->name, "weights"))
+		weights++;
+	for (int i = 1; i < c->n_words; i++)
+		c->values[c->n_values++] = (struct cli_value){ weights, c->words[i] };
+	if (cli_prepare_net(c, c->words[0], o, NULL, n))
+		return CLI_FAILED;
+	moka_findings_init(&f);
+	status = moka_export_onnx(out, n->net, &f, &err);
+	cli_report(c, &f, MOKA_WARNING);
+	moka_findings_release(&f);
+	if (status && status != MOKA_ERR_MODEL)
+		return cli_fail_error(c, &err);
+	return status ? CLI_FAILED : CLI_OK;
+}
+
 static int convert_run(struct cli_call *c)
 {
 	const char *out = cli_get(c, "output");
@@ -464,8 +489,11 @@ static int convert_run(struct cli_call *c)
 			out);
 	if (!cli_net_options(c, MOKA_TEST, &o))
 		return CLI_USAGE;
-	if (target == TO_ONNX)
-		return cli_fail(c, "the weights alone can become .npz or .h5", "ONNX can't be written yet");
+	if (target == TO_ONNX && !cli_switch(c, "raw", false)) {
+		status = convert_onnx(c, &n, &o, out);
+		cli_close(&n);
+		return status;
+	}
 	if (cli_switch(c, "raw", false))
 		return convert_raw(c, target, out);
 	if (target == TO_NPY)
@@ -488,7 +516,7 @@ static const struct cli_option convert_options[] = {
 
 const struct cli_command cli_command_convert = {
 	.name = "convert",
-	.summary = "a model into another form: text, binary, HDF5, npz",
+	.summary = "a model into another form: text, binary, HDF5, npz, ONNX",
 	.usage = "MODEL [WEIGHTS]... -o OUT [options]",
 	.about =
 		"OUT's ending says what it becomes:\n"
@@ -496,11 +524,13 @@ const struct cli_command cli_command_convert = {
 		"  .caffemodel   binary; with WEIGHTS, their blobs in the layers of the same name\n"
 		"  .h5           Caffe's HDF5 weights\n"
 		"  .npz          numpy arrays, <layer>.<i> each\n"
+		"  .onnx         the net with its weights for ONNX Runtime and others, at the sizes it has (--batch, --input)\n"
 		"  .npy          MODEL is a mean image (.binaryproto)\n"
 		"With --raw the message is what was written: the same bytes as 'protoc --encode', the same text as 'protoc --decode'.",
 	.examples = "moka convert old_v1.prototxt -o new.prototxt\n"
 		    "moka convert net.prototxt weights.caffemodel.h5 -o net.caffemodel\n"
 		    "moka convert trained.caffemodel -o trained.npz\n"
+		    "moka convert deploy.prototxt trained.caffemodel -o net.onnx\n"
 		    "moka convert --raw trained.caffemodel -o trained.prototxt\n",
 	.options = convert_options,
 	.min_words = 1,

@@ -2,12 +2,14 @@
  * data_images.c - moka data images: a database from a list of pictures with labels, as convert_imageset made it.
  *
  * The list has a picture and a whole number in each line; the number is what follows the last space. A record's key is the line's
- * number in eight digits, '_', the picture's name. A picture that can't be read is left out, with a warning.
+ * number in eight digits, '_', the picture's name. A picture that can't be read is left out, with a warning. With --anno_type detection the
+ * list has a file of boxes in the number's place, and records are SSD's AnnotatedDatum (data_boxes.c).
  *
  * Records go to DB.part, which becomes DB when all are in. A conversion that was stopped (Ctrl-C, a full disk, kill) leaves it, and
  * --resume goes on behind the last key that is in it; DB.resume holds what it was begun with, so that no database is made of two halves.
  */
 #include "cli/data.h"
+#include "cli/data_boxes.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -23,6 +25,8 @@ struct job {
 	bool grey, check_size, encoded;
 	const char *encode_type; /* "png", "jpg"; NULL: as the file is */
 	int64_t height, width;	 /* 0: as it is */
+	bool detection;
+	struct cli_boxes boxes; /* of detection */
 	struct moka_picture_list lines;
 	int64_t first, written, skipped; /* first: line to begin with */
 	int64_t size[3];		 /* of the first picture */
@@ -141,10 +145,22 @@ static enum moka_status make_record(struct job *j, const char *path, const struc
 	return j->encoded ? encode(j, path, f, img, d, err) : planes_of(j, img, d, err);
 }
 
+static enum moka_status put_boxes(struct job *j, int64_t i, struct moka_db_writer *w, const char *key,
+				  const struct moka_datum *d, struct moka_error *err)
+{
+	const char *name = j->boxes.files[j->lines.lines[i].label];
+	char path[MOKA_MAX_NAME];
+
+	if (snprintf(path, sizeof(path), "%s%s", j->root, name) >= (int)sizeof(path))
+		return moka_fail(err, MOKA_ERR_LIMIT, "%s: a path of more than %d bytes", j->list, MOKA_MAX_NAME);
+	MOKA_TRY(cli_boxes_record(&j->boxes, path, j->image.height, j->image.width, d, err));
+	return moka_db_writer_put(w, key, j->boxes.record.data, j->boxes.record.len, err);
+}
+
 static enum moka_status add_picture(struct job *j, int64_t i, struct moka_db_writer *w, struct moka_error *err)
 {
 	const struct moka_picture_line *line = &j->lines.lines[i];
-	struct moka_datum d = { .label = line->label };
+	struct moka_datum d = { .label = j->detection ? -1 : line->label };
 	struct moka_error why = { 0 };
 	struct moka_file f = { 0 };
 	enum moka_status st;
@@ -163,7 +179,7 @@ static enum moka_status add_picture(struct job *j, int64_t i, struct moka_db_wri
 	st = make_record(j, path, &f, &d, err);
 	snprintf(key, sizeof(key), "%08" PRId64 "_%s", i, line->name);
 	if (!st)
-		st = moka_db_writer_put_datum(w, key, &d, err);
+		st = j->detection ? put_boxes(j, i, w, key, &d, err) : moka_db_writer_put_datum(w, key, &d, err);
 	moka_file_release(&f);
 	j->written += !st;
 	return st;
@@ -193,6 +209,8 @@ static void describe(const struct job *j, bool shuffled, int64_t seed, struct mo
 	moka_buf_printf(
 		b, "root %s\nlist %" PRId64 " %016" PRIx64 "\nshuffle %d %" PRId64 "\nsize %" PRId64 " %" PRId64 "\n",
 		j->root, j->lines.n, hash, shuffled, shuffled ? seed : 0, j->height, j->width);
+	for (int64_t i = 0; j->detection && i < j->lines.n; i++)
+		moka_buf_printf(b, "boxes %s\n", j->boxes.files[j->lines.lines[i].label]);
 	moka_buf_printf(b, "gray %d\nencoded %d %s\nbackend %s\n", j->grey, j->encoded,
 			j->encode_type ? j->encode_type : "", moka_backend_name(j->kind));
 }
@@ -342,6 +360,41 @@ static int make(struct job *j, const struct moka_buf *described)
 
 /* ---- the command ---------------------------------------------------------------------------------------- */
 
+static int read_anno_options(struct job *j)
+{
+	static const char *const types[] = { "classification", "detection", NULL };
+	static const char *const forms[] = { "xml", "txt", NULL };
+	struct cli_call *c = j->call;
+	int64_t least, most;
+	int type, form;
+
+	if (!cli_int(c, "min_dim", 0, 65536, 0, &least) || !cli_int(c, "max_dim", 0, 65536, 0, &most))
+		return CLI_USAGE;
+	if (least || most)
+		return cli_usage(
+			c,
+			"--min_dim and --max_dim other than 0 can't be done; --resize_height and --resize_width can");
+
+	if (!cli_choice(c, "anno_type", types, 0, &type) || !cli_choice(c, "label_type", forms, 0, &form))
+		return CLI_USAGE;
+	j->detection = type == 1;
+	j->boxes.xml = form == 0;
+	if (j->detection && j->boxes.xml && !cli_has(c, "label_map_file"))
+		return cli_usage(c, "--anno_type detection needs --label_map_file FILE: which number is which name?");
+	return CLI_OK;
+}
+
+static enum moka_status read_list(struct job *j, struct moka_error *err)
+{
+	struct cli_call *c = j->call;
+
+	if (!j->detection)
+		return moka_picture_list_read(&j->lines, j->list, &c->arena, err);
+	if (cli_has(c, "label_map_file"))
+		MOKA_TRY(cli_boxes_map(&j->boxes, cli_get(c, "label_map_file"), &c->arena, err));
+	return cli_boxes_list(&j->boxes, &j->lines, j->list, &c->arena, err);
+}
+
 static int read_options(struct job *j)
 {
 	struct cli_call *c = j->call;
@@ -359,7 +412,7 @@ static int read_options(struct job *j)
 	j->grey = cli_switch(c, "gray", false);
 	j->check_size = cli_switch(c, "check_size", false);
 	j->encoded = cli_switch(c, "encoded", false) || j->encode_type;
-	return cli_data_backend(c, &j->kind) ? CLI_OK : CLI_USAGE;
+	return cli_data_backend(c, &j->kind) ? read_anno_options(j) : CLI_USAGE;
 }
 
 static int run_images(struct cli_call *c)
@@ -378,7 +431,9 @@ static int run_images(struct cli_call *c)
 		return status;
 	moka_buf_init(&j.bytes, 0);
 	moka_buf_init(&described, 0);
-	if (moka_picture_list_read(&j.lines, j.list, &c->arena, &err))
+	moka_buf_init(&j.boxes.objects, 0);
+	moka_buf_init(&j.boxes.record, 0);
+	if (read_list(&j, &err))
 		status = cli_fail_error(c, &err);
 	if (!status && shuffled)
 		shuffle(&j, (uint64_t)seed);
@@ -388,6 +443,8 @@ static int run_images(struct cli_call *c)
 	}
 	moka_buf_release(&described);
 	moka_buf_release(&j.bytes);
+	moka_buf_release(&j.boxes.objects);
+	moka_buf_release(&j.boxes.record);
 	moka_image_release(&j.image);
 	moka_image_release(&j.resized);
 	free(j.planes);
@@ -404,6 +461,14 @@ static const struct cli_option options[] = {
 	{ "check_size", 0, NULL, "stop at a picture of another size than the first", 0 },
 	{ "encoded", 0, NULL, "store JPEG or PNG instead of pixels", 0 },
 	{ "encode_type", 0, "png|jpg", "store in this format", 0 },
+	{ "anno_type", 0, "classification|detection", "what is known of a picture: a number, or boxes (SSD)", 0 },
+	{ "label_type", 0, "xml|txt", "files of boxes: VOC's XML, or LABEL XMIN YMIN XMAX YMAX lines (default xml)",
+	  0 },
+	{ "label_map_file", 0, "FILE", "which label is which name in those files: item { name: \"cat\" label: 1 }", 0 },
+	/* of convert_annoset; pictures are checked against the map all the same */
+	{ "check_label", 0, NULL, "", CLI_HIDDEN },
+	{ "min_dim", 0, "N", "", CLI_HIDDEN },
+	{ "max_dim", 0, "N", "", CLI_HIDDEN },
 	CLI_OPTION_BACKEND,
 	{ "resume", 0, NULL, "go on with a conversion that was stopped", 0 },
 	CLI_OPTIONS_END
@@ -416,8 +481,10 @@ const struct cli_command cli_data_images = {
 	.about =
 		"LIST has a picture and its label (a whole number) in each line; ROOT is put before each name, so a folder\n"
 		"needs its '/'. Pictures are JPEG or PNG. One that can't be read is left out, with a warning. Ctrl-C stops; what is done\n"
-		"by then stays in DB.part, and the same words with --resume go on behind it.",
+		"by then stays in DB.part, and the same words with --resume go on behind it.\n"
+		"With --anno_type detection a line of LIST is a picture and its file of boxes, and the database is AnnotatedData's.",
 	.examples =
+		"moka data images VOC/ train.txt -o voc_lmdb --anno_type detection --label_map_file labelmap.prototxt --encoded\n"
 		"moka data images train/ train.txt -o train_lmdb --shuffle --resize_height 256 --resize_width 256\n",
 	.options = options,
 	.min_words = 2,

@@ -28,10 +28,11 @@ static const struct cli_command *const commands[] = {
 static const struct alias {
 	const char *program, *command, *subcommand;
 } aliases[] = {
-	{ "convert_imageset", "data", "images" },	 { "convert_mnist_data", "data", "mnist" },
-	{ "convert_cifar_data", "data", "cifar" },	 { "compute_image_mean", "data", "mean" },
-	{ "extract_features", "features", NULL },	 { "upgrade_net_proto_text", "upgrade", NULL },
-	{ "upgrade_net_proto_binary", "upgrade", NULL }, { "upgrade_solver_proto_text", "upgrade", NULL },
+	{ "convert_imageset", "data", "images" },	  { "convert_annoset", "data", "images" },
+	{ "convert_mnist_data", "data", "mnist" },	  { "convert_cifar_data", "data", "cifar" },
+	{ "compute_image_mean", "data", "mean" },	  { "extract_features", "features", NULL },
+	{ "upgrade_net_proto_text", "upgrade", NULL },	  { "upgrade_net_proto_binary", "upgrade", NULL },
+	{ "upgrade_solver_proto_text", "upgrade", NULL },
 };
 
 /* What the program called caffe knows. */

@@ -104,8 +104,8 @@ static bool truth(const char *s, bool *out)
 											   "f" };
 
 	for (size_t i = 0; i < MOKA_COUNT(yes); i++) {
-		if (!strcmp(s, yes[i]) || !strcmp(s, no[i])) {
-			*out = !strcmp(s, yes[i]);
+		if (!strcasecmp(s, yes[i]) || !strcasecmp(s, no[i])) { /* as gflags: scripts in Python pass True */
+			*out = !strcasecmp(s, yes[i]);
 			return true;
 		}
 	}

@@ -147,12 +147,13 @@ static int test_run(struct cli_call *c)
 	const char *path = cli_model_path(c);
 	struct moka_net_options o = { .for_run = true, .sources = moka_sources, .registry = &c->registry };
 	struct cli_net n = { 0 };
-	int64_t iterations;
+	int64_t iterations, readers;
 	int status = CLI_FAILED;
 
 	if (!path || !cli_net_options(c, MOKA_TEST, &o) || !cli_int(c, "iterations", 1, INT32_MAX, 50, &iterations) ||
-	    !cli_int(c, "skip-bad", 0, INT64_MAX, 0, &o.skip_bad))
+	    !cli_int(c, "skip-bad", 0, INT64_MAX, 0, &o.skip_bad) || !cli_int(c, "read-threads", 0, 64, 0, &readers))
 		return CLI_USAGE;
+	o.read_threads = (int)readers;
 	if (cli_open_net(c, path, &o, &n) && !n.findings.errors)
 		status = test_net(c, &n, iterations);
 	else
@@ -169,6 +170,7 @@ static const struct cli_option test_options[] = {
 	  0 },
 	CLI_OPTIONS_NET("phase to build (default test)"),
 	CLI_OPTION_THREADS,
+	{ "read-threads", 0, "N", CLI_HELP_READ_THREADS, 0 },
 	{ "gpu", 0, "ID", "taken for scripts written for caffe; Moka computes on the CPU", CLI_HIDDEN },
 	CLI_OPTION_PLUGIN,
 	CLI_OPTIONS_END,

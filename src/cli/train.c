@@ -31,19 +31,20 @@ static void on_event(void *arg, const struct moka_solver_event *e)
 
 static bool read_numbers(struct cli_call *c, struct moka_solver_options *o)
 {
-	int64_t level, last, stop, overfit;
+	int64_t level, last, stop, overfit, readers;
 
 	if (!cli_int(c, "max-iter", 0, INT32_MAX, -1, &o->max_iter) ||
 	    !cli_int(c, "seed", 0, INT64_MAX, -1, &o->seed) || !cli_int(c, "level", INT32_MIN, INT32_MAX, 0, &level) ||
 	    !cli_int(c, "keep-last", 1, INT32_MAX, 0, &last) || !cli_int(c, "early-stop", 1, INT32_MAX, 0, &stop) ||
 	    !cli_int(c, "overfit", 1, INT32_MAX, 0, &overfit) ||
-	    !cli_int(c, "skip-bad", 0, INT64_MAX, 0, &o->skip_bad) ||
+	    !cli_int(c, "skip-bad", 0, INT64_MAX, 0, &o->skip_bad) || !cli_int(c, "read-threads", 0, 64, 0, &readers) ||
 	    !cli_float(c, "max-time", 0.001, 1e9, 0, &o->max_seconds))
 		return false;
 	o->level = (int)level;
 	o->keep_last = (int)last;
 	o->early_stop = (int)stop;
 	o->overfit = (int)overfit;
+	o->read_threads = (int)readers;
 	return true;
 }
 
@@ -88,6 +89,23 @@ static void log_beginning(const struct train *t)
 	train_glog("caffe.cpp:248", "Starting Optimization");
 }
 
+/* A run that nobody gave a seed can be repeated all the same, and a resumed one isn't what the unbroken one would have been. */
+static void say_seed(struct cli_call *c, const struct train *t, const struct moka_solver *s)
+{
+	uint64_t seed;
+
+	if (moka_solver_seed(s, &seed))
+		return;
+	if (t->o.snapshot)
+		cli_note(
+			c,
+			"random_seed isn't set: crops, shuffling and dropout go on with random numbers of this run's own, not with "
+			"those of the run that wrote '%s' (this one: --seed %" PRIu64 ")",
+			t->o.snapshot, seed);
+	else
+		cli_note(c, "random_seed isn't set; --seed %" PRIu64 " repeats this run", seed);
+}
+
 static int run(struct cli_call *c, struct train *t, struct moka_solver *s)
 {
 	struct moka_error err = { 0 };
@@ -95,6 +113,7 @@ static int run(struct cli_call *c, struct train *t, struct moka_solver *s)
 	const char *state = moka_solver_last_snapshot(s, &iter);
 
 	train_last_words(state, iter);
+	say_seed(c, t, s);
 	t->show.first_iter = t->show.last_display_iter = moka_solver_iter(s);
 	train_log_begin(c, &t->log, s);
 	if (!t->show.terminal)
@@ -210,6 +229,7 @@ static const struct cli_option train_options[] = {
 	{ "level", 0, "N", "level of the training net, for its include and exclude rules", 0 },
 	{ "stage", 0, "NAME", "stage of the training net, likewise; repeat or separate by commas", CLI_REPEAT },
 	CLI_OPTION_THREADS,
+	{ "read-threads", 0, "N", CLI_HELP_READ_THREADS, 0 },
 	{ "sigint_effect", 0, "stop|snapshot|none", "what Ctrl-C does (default stop: snapshots, then stops)", 0 },
 	{ "sighup_effect", 0, "stop|snapshot|none", "what SIGHUP does (default snapshot)", 0 },
 	/* `caffe` had one set of flags for all its commands: these say nothing to train */

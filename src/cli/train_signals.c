@@ -139,6 +139,8 @@ void train_watch_signals(const struct cli_call *c)
 	struct sigaction bus = { .sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO };
 	int on_int, on_hup;
 
+	signal(SIGXFSZ,
+	       SIG_IGN); /* a file that may not grow is an error like a full disk, with its message, not an end */
 	if (cli_choice(c, "sigint_effect", effects, 0, &on_int))
 		signal(SIGINT, handlers[on_int]);
 	if (cli_choice(c, "sighup_effect", effects, 1, &on_hup))

@@ -24,7 +24,7 @@ struct moka__sample {
 struct moka__bench {
 	struct moka__sample sample;
 	struct moka_image image, other;
-	struct moka_buf bytes;
+	struct moka_buf bytes, objects;
 };
 
 struct moka__maker {

@@ -11,6 +11,7 @@ void moka__bench_release(struct moka__bench *b)
 	moka_image_release(&b->image);
 	moka_image_release(&b->other);
 	moka_buf_release(&b->bytes);
+	moka_buf_release(&b->objects);
 	memset(b, 0, sizeof(*b));
 }
 

@@ -5,12 +5,13 @@
  *   ahead.c         batches made ahead of the training, by threads; what a source is made of is in ahead.h
  *   bench.c         a decoded picture into its place in a batch
  *   database.c      Data layer: Datum records of an LMDB or LevelDB in key order, transformed
+ *   annotated.c     AnnotatedData layer (SSD): pictures with boxes;  annotations.c, resample.c, colours.c its steps
  *   image_list.c    ImageData layer: pictures from a list file;  piclist.c the list
  *   windows.c       WindowData layer: windows cut from pictures;  window_file.c the window file
  *   hdf5.c          HDF5Data layer: a list of .h5 files, one dataset a top;  hdf5_output.c what HDF5Output writes
  *   db.c            LMDB and LevelDB behind the same words
  *   lmdb_read.c     an LMDB file read page by page, every offset checked (a damaged one is an error, never a fault)
- *   lmdb_write.c    a new LMDB, through liblmdb;  leveldb_read.c, leveldb_write.c through libleveldb
+ *   lmdb_write.c    a new LMDB, through liblmdb;  leveldb_read.c, leveldb_view.c, leveldb_write.c through libleveldb
  *   datum.c         one Datum record <-> its fields
  *   transform.c     TransformationParameter: crop, mirror, mean, scale
  *   image.c         pictures -> pixels, resize; jpeg.c, png.c: their formats
@@ -28,7 +29,7 @@
 /* All sources, NULL-terminated: what goes into moka_net_options.sources. */
 extern const struct moka_source_ops *const moka_sources[];
 extern const struct moka_source_ops moka_source_lmdb, moka_source_leveldb, moka_source_hdf5, moka_source_images,
-	moka_source_windows, moka_source_hdf5_output;
+	moka_source_windows, moka_source_hdf5_output, moka_source_annotated_lmdb, moka_source_annotated_leveldb;
 
 /* ---- pictures -------------------------------------------------------------------------- */
 

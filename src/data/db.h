@@ -21,6 +21,10 @@ enum moka_status moka__leveldb_next(struct moka__leveldb *db, const uint8_t **ke
 enum moka_status moka__leveldb_find(struct moka__leveldb *db, int64_t n, int64_t *rows, struct moka_error *err);
 const char *moka__leveldb_where(const struct moka__leveldb *db, char *buf, size_t size);
 
+/* leveldb_view.c: a folder of links to the files of a LevelDB that this program has open; freed by the caller. NULL: it can't be made. */
+char *moka__leveldb_view_make(const char *path);
+void moka__leveldb_view_remove(const char *view);
+
 struct moka__leveldb_writer;
 enum moka_status moka__leveldb_writer_new(struct moka__leveldb_writer **out, const char *path, struct moka_error *err);
 enum moka_status moka__leveldb_writer_resume(struct moka__leveldb_writer **out, const char *path, char *last_key,

@@ -5,7 +5,8 @@
  * process: it believes the sizes in the last bytes of a table file and allocates them. So those bytes are looked at here first. It
  * also makes a folder where there is none, which nobody asked for, and so that is looked at too.
  *
- * One program can have a LevelDB open once: that is LevelDB's rule, Caffe has it too.
+ * One program can have a LevelDB open once: that is LevelDB's rule. Where this program has it already (train and test net on one
+ * database), a view of it is opened instead (leveldb_view.c).
  */
 #include "data/db.h"
 
@@ -25,6 +26,7 @@
 
 struct moka__leveldb {
 	char *path;
+	char *view; /* folder that was opened in its place; NULL: itself */
 	leveldb_t *db;
 	leveldb_options_t *options;
 	leveldb_readoptions_t *read;
@@ -134,9 +136,31 @@ static enum moka_status leveldb_said(const char *path, const char *doing, char *
 	if (locked)
 		moka_fail_hint(
 			err,
-			"a LevelDB can be open only once: another program, or another layer of this net or of the test net, has it; an LMDB can be read by many");
+			"a LevelDB can be open in one program only, and another has it; an LMDB can be read by many");
 	leveldb_free(said);
 	return st;
+}
+
+static void free_view(struct moka__leveldb *db)
+{
+	if (db->view)
+		moka__leveldb_view_remove(db->view);
+	free(db->view);
+	db->view = NULL;
+}
+
+/* Files may come and go while they are linked: a second and a third try. Where none works, *said is what LevelDB said last. */
+static void open_view(struct moka__leveldb *db, char **said)
+{
+	for (int i = 0; *said && i < 3; i++) {
+		free_view(db);
+		db->view = moka__leveldb_view_make(db->path);
+		if (!db->view)
+			return;
+		leveldb_free(*said);
+		*said = NULL;
+		db->db = leveldb_open(db->options, db->view, said);
+	}
 }
 
 static enum moka_status open_library(struct moka__leveldb *db, struct moka_error *err)
@@ -151,6 +175,8 @@ static enum moka_status open_library(struct moka__leveldb *db, struct moka_error
 	leveldb_readoptions_set_verify_checksums(db->read, 1);
 	leveldb_readoptions_set_fill_cache(db->read, 0);
 	db->db = leveldb_open(db->options, db->path, &said);
+	if (said && strstr(said, "already held by process"))
+		open_view(db, &said);
 	if (said)
 		return leveldb_said(db->path, "open", said, err);
 	db->it = leveldb_create_iterator(db->db, db->read);
@@ -190,6 +216,7 @@ void moka__leveldb_close(struct moka__leveldb *db)
 		leveldb_readoptions_destroy(db->read);
 	if (db->options)
 		leveldb_options_destroy(db->options);
+	free_view(db);
 	free(db->path);
 	free(db);
 }

@@ -6,6 +6,8 @@
 const struct moka_source_ops *const moka_sources[] = {
 	&moka_source_lmdb,
 	&moka_source_leveldb,
+	&moka_source_annotated_lmdb,
+	&moka_source_annotated_leveldb,
 	&moka_source_hdf5,
 	&moka_source_images,
 	&moka_source_windows,

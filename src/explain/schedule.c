@@ -18,15 +18,27 @@ static size_t step_values(const struct moka_msg *s, int64_t *out)
 	return MOKA_MIN(moka_get_ints(s, "stepvalue", out, MAX_STEPS), (size_t)MAX_STEPS);
 }
 
-/* How often multistep has stepped by then: it goes on to the next value only after the one before. */
+/* How often multistep has stepped by then: it looks at one value an iteration, and at none while it warms up. */
 static double steps_done(const struct moka_msg *s, int64_t iter)
 {
-	int64_t at[MAX_STEPS];
+	int64_t at[MAX_STEPS], next = MOKA_MAX(moka_get_int(s, "warmup_iter"), 0) - 1;
 	size_t n = step_values(s, at), done = 0;
 
-	while (done < n && iter >= at[done])
+	while (done < n) {
+		next = MOKA_MAX(at[done], next + 1);
+		if (iter < next)
+			break;
 		done++;
+	}
 	return (double)done;
+}
+
+/* The Intel fork's warm-up: a straight line from warmup_start_lr to base_lr, before any policy. */
+static double warmup_rate(const struct moka_msg *solver, int64_t iter)
+{
+	const double n = (double)moka_get_int(solver, "warmup_iter"), t = (double)MOKA_MAX(iter, 0);
+
+	return (t * moka_get_float(solver, "base_lr") + (n - t) * moka_get_float(solver, "warmup_start_lr")) / n;
 }
 
 double moka__rate(const struct moka_msg *solver, int64_t iter)
@@ -37,6 +49,8 @@ double moka__rate(const struct moka_msg *solver, int64_t iter)
 	int64_t size = moka_get_int(solver, "stepsize"), max = moka_get_int(solver, "max_iter");
 	double t = (double)iter, left;
 
+	if (iter < moka_get_int(solver, "warmup_iter"))
+		return warmup_rate(solver, iter);
 	if (!strcmp(policy, "fixed"))
 		return base;
 	if (!strcmp(policy, "step"))
@@ -79,6 +93,9 @@ static void say_rule(struct moka__page *p, const struct moka_msg *s)
 	if (batches > 1)
 		moka__page_item(p, "iter_size", "%s: the gradients of so many batches make one update.",
 				moka__number(&p->arena, batches));
+	if (moka_get_int(s, "warmup_iter") > 0)
+		moka__page_item(p, "warmup_iter", "%s: in the first iterations the rate rises from %s to base_lr.",
+				int_of(p, s, "warmup_iter"), real_of(p, s, "warmup_start_lr"));
 	if (clip >= 0)
 		moka__page_item(p, "clip_gradients", "%s: a gradient whose norm is larger is scaled down to it.",
 				moka__real(&p->arena, clip));
@@ -128,9 +145,13 @@ static int add_iteration(int64_t *list, int n, int64_t iter, int64_t max)
 static int choose_iterations(const struct moka_msg *s, int64_t max, int64_t *list)
 {
 	const char *policy = moka_get_string(s, "lr_policy", "fixed");
-	int64_t size = moka_get_int(s, "stepsize"), at[MAX_STEPS];
+	int64_t size = moka_get_int(s, "stepsize"), at[MAX_STEPS], warm = moka_get_int(s, "warmup_iter");
 	int n = add_iteration(list, 0, 0, max);
 
+	if (warm > 0) {
+		n = add_iteration(list, n, warm / 2, max);
+		n = add_iteration(list, n, warm, max);
+	}
 	if (!strcmp(policy, "step") && size > 0 && max / size < ROWS - 1) {
 		for (int64_t i = size; i < max; i += size)
 			n = add_iteration(list, n, i, max);

@@ -4,6 +4,7 @@
  * In place the sign is gone when the gradient comes, so a copy of the input is kept (BVLC Caffe refuses in-place use).
  */
 #include "neuron.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
@@ -40,6 +41,11 @@ static enum moka_status absval_backward(const struct moka_layer *l, struct moka_
 	return moka__neuron_backward(l, c, absval_gradient_range, NULL);
 }
 
+static enum moka_status absval_onnx(struct moka_onnx *o)
+{
+	return moka_onnx_unary(o, "Abs");
+}
+
 const struct moka_layer_type moka_layer_absval = {
 	.schema = { "AbsVal", NULL, 0, 0, NULL, "ABSVAL", 35, NULL },
 	.doc = "takes the absolute value",
@@ -51,4 +57,5 @@ const struct moka_layer_type moka_layer_absval = {
 	.shape = absval_shape,
 	.forward = absval_forward,
 	.backward = absval_backward,
+	.onnx = absval_onnx,
 };

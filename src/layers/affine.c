@@ -2,6 +2,7 @@
  * affine.c - the geometry and arithmetic of Scale and Bias.
  */
 #include "affine.h"
+#include "onnx.h"
 
 static enum moka_status factor_from_settings(const struct moka_layer *l, struct moka_findings *f, int axis,
 					     int32_t num_axes, struct moka_shape *factor)
@@ -162,4 +163,29 @@ void moka__affine_backward(struct moka_pool *pool, const struct moka__affine *v,
 		moka_parallel(pool, sums_piece, &j, v->dim, MOKA_MIN(MOKA_MAX(v->dim / 4, 1), MOST_FACTORS));
 	if (dx && (scale || dx != dy))
 		run_rows(pool, gradient_piece, &j);
+}
+
+const char *moka__affine_onnx_param(struct moka_onnx *o, int32_t axis, int param)
+{
+	const struct moka_layer *l = o->layer;
+	const struct moka_shape *s = &l->bottom[0].shape;
+
+	return moka_onnx_param_as(o, param, moka_onnx_stretch(&l->params[param].shape, moka_shape_axis(s, axis), s->n));
+}
+
+const char *moka__affine_onnx(struct moka_onnx *o, int32_t axis)
+{
+	const struct moka_layer *l = o->layer;
+	const struct moka_shape *s = &l->bottom[0].shape;
+	struct moka_shape factor;
+	const char *name;
+
+	if (l->n_bottom == 1)
+		return moka__affine_onnx_param(o, axis, 0);
+	factor = moka_onnx_stretch(&l->bottom[1].shape, moka_shape_axis(s, axis), s->n);
+	if (factor.n == l->bottom[1].shape.n)
+		return o->bottom[1];
+	name = moka_onnx_value(o);
+	moka_onnx_reshape(o, name, o->bottom[1], &l->bottom[1].shape, &factor);
+	return name;
 }

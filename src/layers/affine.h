@@ -28,4 +28,8 @@ void moka__affine_forward(struct moka_pool *pool, const struct moka__affine *v, 
 void moka__affine_backward(struct moka_pool *pool, const struct moka__affine *v, const real *x, const real *dy,
 			   const real *scale, real *dscale, bool add_scale, real *dbias, bool add_bias, real *dx);
 
+/* For ONNX: the factor (parameter 0, or bottom 1) or a parameter, stretched over the bottom; the value's name. */
+const char *moka__affine_onnx(struct moka_onnx *o, int32_t axis);
+const char *moka__affine_onnx_param(struct moka_onnx *o, int32_t axis, int param);
+
 #endif

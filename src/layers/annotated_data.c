@@ -3,8 +3,9 @@
  *
  *     tops: pictures (batch, channels, height, width), objects (1, 1, rows, 8)
  *
- * Where the database is and how large a batch is stand in data_param, how pictures are resized and distorted in transform_param. The
- * layer is read, drawn and shaped as far as its settings tell: how many objects a batch holds only the data know.
+ * Where the database is and how large a batch is stand in data_param, how pictures are resized and distorted in transform_param. Reading and
+ * changing them is the source's work (data/annotated.c). Where the database isn't at hand the shape is what the settings tell: how many
+ * objects a batch can hold only the data know. Rows that a batch doesn't need hold -1.
  */
 #include "boxes.h"
 
@@ -78,13 +79,31 @@ static enum moka_status annotated_data_shape(struct moka_layer *l, struct moka_f
 	const struct moka_msg *data = l->msg ? moka_get_msg(l->msg, "data_param") : NULL;
 	const int64_t batch = l->batch > 0 ? l->batch : data ? moka_get_int(data, "batch_size") : 0;
 	const int64_t channels = l->transform->force_gray ? 1 : 3;
+	struct moka_error err = { 0 };
 
 	if (batch < 1)
 		return moka_layer_bad(l, f, "bad-setting", "batch_size", "data_param says no batch_size");
 	l->top[0].shape = moka_shape_make(4, batch, channels, side(l, "height", "crop_h"), side(l, "width", "crop_w"));
 	if (l->n_top > 1)
 		l->top[1].shape = moka_shape_make(4, (int64_t)1, (int64_t)1, (int64_t)-1, (int64_t)8);
+	if (!data || !*moka_get_string(data, "source", ""))
+		return moka_layer_bad(l, f, "bad-setting", "source",
+				      "data_param says no source, the folder of the database");
+	MOKA_TRY(moka_layer_open_source(l, moka_get_int(data, "backend") == 1 ? "ANNOTATED_LMDB" : "ANNOTATED_LEVELDB",
+					moka_get_string(data, "source", ""), batch, f));
+	for (int i = 0; l->source && i < l->n_top; i++)
+		if (l->source_ops->shape(l->source, i, &l->top[i].shape, &err))
+			return moka_layer_bad(l, f, "bad-data", "source", "%s", err.message);
+	if (l->source)
+		l->rows = l->source_ops->rows(l->source);
 	return MOKA_OK;
+}
+
+static enum moka_status annotated_data_forward(const struct moka_layer *l, struct moka_call *c)
+{
+	if (!l->source)
+		return moka_call_bad(l, c, MOKA_ERR_DATA, "its database has not been opened");
+	return l->source_ops->read(l->source, l->n_top, c->top, c->err);
 }
 
 /* clang-format off */
@@ -94,5 +113,6 @@ const struct moka_layer_type moka_layer_annotated_data = {
 	.min_bottom = 0, .max_bottom = 0, .min_top = 1, .max_top = 2,
 	.flags = MOKA_DATA | MOKA_NO_BACKWARD,
 	.shape = annotated_data_shape,
+	.forward = annotated_data_forward,
 };
 /* clang-format on */

@@ -9,6 +9,7 @@
  * heap of its own in scratch.
  */
 #include "loss.h"
+#include "onnx.h"
 
 struct argmax_param {
 	bool out_max_val;
@@ -189,6 +190,35 @@ static enum moka_status argmax_forward(const struct moka_layer *l, struct moka_c
 	return MOKA_OK;
 }
 
+static enum moka_status argmax_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct argmax_param *p = l->param;
+	const struct argmax *a = l->priv;
+	const struct moka_shape rows = moka_shape_make(2, a->s.outer, a->s.classes);
+	const int axis = a->has_axis ? moka_shape_axis(&l->bottom[0].shape, p->axis) : 1;
+	const char *x = o->bottom[0], *which = moka_onnx_value(o), *y = a->has_axis ? o->top[0] : moka_onnx_value(o);
+	struct moka_onnx_node *n;
+
+	if (p->out_max_val)
+		return moka_onnx_cannot(o, "out_max_val", "the values beside their places can't be written as ONNX");
+	if (p->top_k != 1)
+		return moka_onnx_cannot(
+			o, "top_k",
+			"only the first place can be written as ONNX: of equal values Caffe takes the last first, ONNX's TopK the first");
+	if (!a->has_axis && l->bottom[0].shape.n != 2) {
+		x = moka_onnx_value(o);
+		moka_onnx_reshape(o, x, o->bottom[0], &l->bottom[0].shape, &rows);
+	}
+	n = moka_onnx_node(o, "ArgMax", which, x, NULL);
+	moka_onnx_int(o, n, "axis", axis);
+	moka_onnx_int(o, n, "select_last_index", 1);
+	moka_onnx_int(o, moka_onnx_node(o, "Cast", y, which, NULL), "to", 1); /* float */
+	if (!a->has_axis)
+		moka_onnx_reshape(o, o->top[0], y, &rows, &l->top[0].shape);
+	return o->status;
+}
+
 const struct moka_layer_type moka_layer_argmax = {
 	.schema = { "ArgMax", "argmax_param", 103, 23, &argmax_message, "ARGMAX", 30, NULL },
 	.doc = "indices of the largest values",
@@ -199,4 +229,5 @@ const struct moka_layer_type moka_layer_argmax = {
 	.flags = MOKA_PARTIAL | MOKA_NO_BACKWARD,
 	.shape = argmax_shape,
 	.forward = argmax_forward,
+	.onnx = argmax_onnx,
 };

@@ -10,6 +10,7 @@
  * this one usually overwrite the top.
  */
 #include "blocks.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
@@ -271,6 +272,36 @@ static enum moka_status batch_norm_backward(const struct moka_layer *l, struct m
 	return MOKA_OK;
 }
 
+static enum moka_status batch_norm_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct batch_norm_param *p = l->param;
+	const struct batch_norm *v = l->priv;
+	const real divisor = o->param[2]->data[0], factor = divisor == 0 ? 0 : 1 / divisor;
+	const struct moka_shape per_channel = moka_shape_make(1, v->channels);
+	real *sum = MOKA_NEWN(o->arena, 4 * v->channels + 1, real);
+	const char *in[5] = { o->bottom[0] };
+
+	if (!sum)
+		return MOKA_ERR_NOMEM;
+	if (!v->global)
+		return moka_onnx_cannot(o, "use_global_stats",
+					"it takes the statistics of each batch, which ONNX keeps for training");
+	if (l->bottom[0].shape.n < 2)
+		return moka_onnx_cannot(o, NULL, "normalises a blob without channels, which ONNX's node can't");
+	for (int64_t i = 0; i < v->channels; i++) {
+		sum[i] = o->param[0]->data[i] * factor;
+		sum[v->channels + i] = o->param[1]->data[i] * factor;
+		sum[2 * v->channels + i] = 1;
+	}
+	in[1] = v->scaled ? moka_onnx_param(o, 3) : moka_onnx_reals(o, per_channel, sum + 2 * v->channels);
+	in[2] = v->scaled ? moka_onnx_param(o, 4) : moka_onnx_reals(o, per_channel, sum + 3 * v->channels);
+	in[3] = moka_onnx_reals(o, per_channel, sum);
+	in[4] = moka_onnx_reals(o, per_channel, sum + v->channels);
+	moka_onnx_float(o, moka_onnx_node_of(o, "BatchNormalization", 1, o->top, 5, in), "epsilon", (double)p->eps);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_batch_norm = {
 	.schema = { "BatchNorm", "batch_norm_param", 139, 0, &batch_norm_message, NULL, 0, NULL },
@@ -278,5 +309,6 @@ const struct moka_layer_type moka_layer_batch_norm = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_INPLACE | MOKA_PARTIAL,
 	.shape = batch_norm_shape, .forward = batch_norm_forward, .backward = batch_norm_backward,
+	.onnx = batch_norm_onnx,
 };
 /* clang-format on */

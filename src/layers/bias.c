@@ -2,6 +2,7 @@
  * Bias: adds a learned bias, or a second bottom, over the axes from `axis` on.
  */
 #include "affine.h"
+#include "onnx.h"
 
 struct bias_param {
 	int32_t axis, num_axes;
@@ -50,6 +51,14 @@ static enum moka_status bias_backward(const struct moka_layer *l, struct moka_ca
 	return MOKA_OK;
 }
 
+static enum moka_status bias_onnx(struct moka_onnx *o)
+{
+	const struct bias_param *p = o->layer->param;
+
+	moka_onnx_node(o, "Add", o->top[0], o->bottom[0], moka__affine_onnx(o, p->axis), NULL);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_bias = {
 	.schema = { "Bias", "bias_param", 141, 0, &bias_message, NULL, 0, NULL },
@@ -57,5 +66,6 @@ const struct moka_layer_type moka_layer_bias = {
 	.min_bottom = 1, .max_bottom = 2, .min_top = 1, .max_top = 1,
 	.flags = MOKA_INPLACE | MOKA_PARTIAL,
 	.shape = bias_shape, .forward = bias_forward, .backward = bias_backward,
+	.onnx = bias_onnx,
 };
 /* clang-format on */

@@ -17,4 +17,13 @@ void moka__add_rows(struct moka_pool *pool, int64_t rows, int64_t size, const re
 void moka__copy(struct moka_pool *pool, int64_t n, const real *src, real *dst);
 void moka__zero(struct moka_pool *pool, int64_t n, real *dst);
 
+/* Crop (crop.c), which SimpleCrop is a case of. */
+struct moka__crop_param {
+	int32_t axis;
+	struct moka_list offset; /* uint32_t */
+};
+enum moka_status moka__crop_shape(struct moka_layer *l, struct moka_findings *f);
+enum moka_status moka__crop_forward(const struct moka_layer *l, struct moka_call *c);
+enum moka_status moka__crop_backward(const struct moka_layer *l, struct moka_call *c);
+
 #endif

@@ -5,6 +5,7 @@
  * reads the output and works in place.
  */
 #include "neuron.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
@@ -36,6 +37,11 @@ static enum moka_status bnll_backward(const struct moka_layer *l, struct moka_ca
 	return moka__neuron_backward(l, c, bnll_gradient_range, NULL);
 }
 
+static enum moka_status bnll_onnx(struct moka_onnx *o)
+{
+	return moka_onnx_unary(o, "Softplus");
+}
+
 const struct moka_layer_type moka_layer_bnll = {
 	.schema = { "BNLL", NULL, 0, 0, NULL, "BNLL", 2, NULL },
 	.doc = "smooth ReLU: log(1 + exp(x))",
@@ -47,4 +53,5 @@ const struct moka_layer_type moka_layer_bnll = {
 	.shape = moka_shape_same,
 	.forward = bnll_forward,
 	.backward = bnll_backward,
+	.onnx = bnll_onnx,
 };

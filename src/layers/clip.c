@@ -5,6 +5,7 @@
  * a copy of the input is kept.
  */
 #include "neuron.h"
+#include "onnx.h"
 
 struct clip_param {
 	float min, max;
@@ -67,6 +68,15 @@ static enum moka_status clip_backward(const struct moka_layer *l, struct moka_ca
 	return moka__neuron_backward(l, c, clip_gradient_range, l->param);
 }
 
+static enum moka_status clip_onnx(struct moka_onnx *o)
+{
+	const struct clip_param *p = o->layer->param;
+	const char *low = moka_onnx_number(o, (double)p->min), *high = moka_onnx_number(o, (double)p->max);
+
+	moka_onnx_node(o, "Clip", o->top[0], o->bottom[0], low, high, NULL);
+	return o->status;
+}
+
 const struct moka_layer_type moka_layer_clip = {
 	.schema = { "Clip", "clip_param", 148, 0, &clip_message, NULL, 0, NULL },
 	.doc = "holds values between a least and a greatest one",
@@ -78,5 +88,6 @@ const struct moka_layer_type moka_layer_clip = {
 	.shape = clip_shape,
 	.forward = clip_forward,
 	.backward = clip_backward,
+	.onnx = clip_onnx,
 };
 /* clang-format on */

@@ -2,6 +2,7 @@
  * Concat: lays its bottoms one behind another along one axis; all other axes must agree.
  */
 #include "blocks.h"
+#include "onnx.h"
 
 struct concat_param {
 	int32_t axis;
@@ -117,6 +118,15 @@ static enum moka_status concat_backward(const struct moka_layer *l, struct moka_
 	return MOKA_OK;
 }
 
+static enum moka_status concat_onnx(struct moka_onnx *o)
+{
+	const struct concat *v = o->layer->priv;
+	struct moka_onnx_node *n = moka_onnx_node_of(o, "Concat", 1, o->top, o->layer->n_bottom, o->bottom);
+
+	moka_onnx_int(o, n, "axis", v->axis);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_concat = {
 	.schema = { "Concat", "concat_param", 104, 9, &concat_message, "CONCAT", 3, NULL },
@@ -124,5 +134,6 @@ const struct moka_layer_type moka_layer_concat = {
 	.min_bottom = 1, .max_bottom = -1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
 	.shape = concat_shape, .forward = concat_forward, .backward = concat_backward,
+	.onnx = concat_onnx,
 };
 /* clang-format on */

@@ -44,6 +44,7 @@ enum moka_status moka__conv_forward(const struct moka_layer *l, struct moka_call
 enum moka_status moka__conv_backward(const struct moka_layer *l, struct moka_call *c);
 enum moka_status moka__deconv_forward(const struct moka_layer *l, struct moka_call *c);
 enum moka_status moka__deconv_backward(const struct moka_layer *l, struct moka_call *c);
+enum moka_status moka__conv_onnx(struct moka_onnx *o);
 
 /* db[o] += sum of dy (images, channels, size) over images and positions. */
 void moka__bias_gradient(struct moka_pool *pool, int64_t images, int64_t channels, int64_t size, const real *dy,

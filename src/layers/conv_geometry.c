@@ -126,6 +126,15 @@ static enum moka_status output_size(const struct moka_layer *l, struct moka_find
 		return MOKA_OK;
 	if (!moka_add(in, 2 * g->pad[i], &padded))
 		return moka_layer_bad(l, f, "too-large", "pad", "axis %d with its padding is too large to count", axis);
+	/* where the stride steps over what is missing, Caffe's division (towards zero) leaves one output, zeros behind the input */
+	if (e > padded && e - padded < g->stride[i] && padded > 0) {
+		moka_find(
+			f, MOKA_WARNING, "kernel-too-large", moka_msg_loc(l->msg),
+			"layer '%s' (%s): the kernel reaches over %lld values of axis %d, but '%s' has %lld there with its padding; Caffe makes one output of it, and so does Moka",
+			l->name, l->type->schema.type, (long long)e, axis, l->bottom[0].name, (long long)padded);
+		*out = 1;
+		return MOKA_OK;
+	}
 	if (e > padded) {
 		const char *at = has(l, "kernel_size") ? "kernel_size" : i ? "kernel_w" : "kernel_h";
 

@@ -8,6 +8,7 @@
  * the depthwise aliases need them too. Several bottoms are convolved with the same weights into as many tops.
  */
 #include "conv.h"
+#include "onnx.h"
 
 static enum moka_status convolution_shape(struct moka_layer *l, struct moka_findings *f)
 {
@@ -21,5 +22,6 @@ const struct moka_layer_type moka_layer_convolution = {
 	.min_bottom = 1, .max_bottom = -1, .min_top = 1, .max_top = -1,
 	.flags = MOKA_SAME_BOTTOM_TOP | MOKA_PARTIAL,
 	.shape = convolution_shape, .forward = moka__conv_forward, .backward = moka__conv_backward,
+	.onnx = moka__conv_onnx,
 };
 /* clang-format on */

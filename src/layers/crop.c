@@ -2,22 +2,18 @@
  * Crop: cuts its first bottom to the size of the second, on the axes from `axis` on, beginning at the offsets.
  */
 #include "blocks.h"
+#include "onnx.h"
 
 #include <string.h>
 
-struct crop_param {
-	int32_t axis;
-	struct moka_list offset; /* uint32_t */
-};
-
 /* clang-format off */
 static const struct moka_field crop_fields[] = {
-	MOKA_F_INT32(struct crop_param, axis, 1, 2, "first axis that is cut; negative counts from the end"),
-	MOKA_F_REP(struct crop_param, offset, 2, MOKA_UINT32, "where the cut begins: once, or once per axis; default 0"),
+	MOKA_F_INT32(struct moka__crop_param, axis, 1, 2, "first axis that is cut; negative counts from the end"),
+	MOKA_F_REP(struct moka__crop_param, offset, 2, MOKA_UINT32, "where the cut begins: once, or once per axis; default 0"),
 	MOKA_F_END
 };
 /* clang-format on */
-static const struct moka_message crop_message = { "CropParameter", crop_fields, sizeof(struct crop_param) };
+static const struct moka_message crop_message = { "CropParameter", crop_fields, sizeof(struct moka__crop_param) };
 
 struct crop {
 	int64_t offset[MOKA_MAX_AXES];
@@ -25,7 +21,7 @@ struct crop {
 
 static enum moka_status crop_dim(struct moka_layer *l, struct moka_findings *f, int i, int axis, struct crop *v)
 {
-	const struct crop_param *p = l->param;
+	const struct moka__crop_param *p = l->param;
 	const int64_t have = l->bottom[0].shape.d[i], want = l->bottom[1].shape.d[i];
 
 	if (p->offset.n)
@@ -40,9 +36,9 @@ static enum moka_status crop_dim(struct moka_layer *l, struct moka_findings *f, 
 	return MOKA_OK;
 }
 
-static enum moka_status crop_shape(struct moka_layer *l, struct moka_findings *f)
+enum moka_status moka__crop_shape(struct moka_layer *l, struct moka_findings *f)
 {
-	const struct crop_param *p = l->param;
+	const struct moka__crop_param *p = l->param;
 	const struct moka_shape *a = &l->bottom[0].shape, *b = &l->bottom[1].shape;
 	struct crop *v = moka_layer_priv(l, sizeof(*v));
 	int axis;
@@ -108,7 +104,7 @@ static void run(struct moka_pool *pool, struct crop_job *j)
 		moka_parallel(pool, crop_piece, j, rows, MOKA_MAX(16384 / j->small->d[last], 1));
 }
 
-static enum moka_status crop_forward(const struct moka_layer *l, struct moka_call *c)
+enum moka_status moka__crop_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	struct crop_job j = { l->priv, c->bottom[0].shape, c->top[0].shape, c->bottom[0].data, c->top[0].data, false };
 
@@ -116,7 +112,7 @@ static enum moka_status crop_forward(const struct moka_layer *l, struct moka_cal
 	return MOKA_OK;
 }
 
-static enum moka_status crop_backward(const struct moka_layer *l, struct moka_call *c)
+enum moka_status moka__crop_backward(const struct moka_layer *l, struct moka_call *c)
 {
 	struct crop_job j = { l->priv, c->bottom[0].shape, c->top[0].shape, c->top[0].diff, c->bottom[0].diff, true };
 
@@ -129,12 +125,37 @@ static enum moka_status crop_backward(const struct moka_layer *l, struct moka_ca
 	return MOKA_OK;
 }
 
+static enum moka_status crop_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct crop *v = l->priv;
+	const struct moka_shape *a = &l->bottom[0].shape, *s = &l->top[0].shape;
+	int64_t start[MOKA_MAX_AXES], end[MOKA_MAX_AXES], axes[MOKA_MAX_AXES];
+	const char *in[4] = { o->bottom[0] };
+	int n = 0;
+
+	for (int i = 0; i < s->n; i++)
+		if (s->d[i] != a->d[i]) {
+			axes[n] = i;
+			start[n] = v->offset[i];
+			end[n++] = v->offset[i] + s->d[i];
+		}
+	if (!n)
+		return moka_onnx_same(o, 0);
+	in[1] = moka_onnx_whole(o, n, start);
+	in[2] = moka_onnx_whole(o, n, end);
+	in[3] = moka_onnx_whole(o, n, axes);
+	moka_onnx_node_of(o, "Slice", 1, o->top, 4, in);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_crop = {
 	.schema = { "Crop", "crop_param", 144, 0, &crop_message, NULL, 0, NULL },
 	.doc = "cuts its first input to the size of the second",
 	.min_bottom = 2, .max_bottom = 2, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
-	.shape = crop_shape, .forward = crop_forward, .backward = crop_backward,
+	.shape = moka__crop_shape, .forward = moka__crop_forward, .backward = moka__crop_backward,
+	.onnx = crop_onnx,
 };
 /* clang-format on */

@@ -6,7 +6,7 @@
  */
 #include "layer.h"
 
-enum { LEVELDB, LMDB };
+enum { LEVELDB, LMDB, IMAGEDB };
 
 struct data_param {
 	const char *source, *mean_file;
@@ -16,7 +16,9 @@ struct data_param {
 	int backend;
 };
 
-static const struct moka_enum_value backend_values[] = { { "LEVELDB", LEVELDB }, { "LMDB", LMDB }, { NULL, 0 } };
+static const struct moka_enum_value backend_values[] = {
+	{ "LEVELDB", LEVELDB }, { "LMDB", LMDB }, { "IMAGEDB", IMAGEDB }, { NULL, 0 }
+};
 /* clang-format off */
 static const struct moka_field data_fields[] = {
 	MOKA_F_STRING(struct data_param, source, 1, NULL, "folder of the database"),
@@ -26,7 +28,7 @@ static const struct moka_field data_fields[] = {
 	MOKA_F_UINT32(struct data_param, crop_size, 5, 0, "deprecated: transform_param's"),
 	MOKA_F_BOOL(struct data_param, mirror, 6, 0, "deprecated: transform_param's"),
 	MOKA_F_UINT32(struct data_param, rand_skip, 7, 0, "deprecated: skip up to so many samples at the start"),
-	MOKA_F_ENUM(struct data_param, backend, 8, backend_values, LEVELDB, "which database: LEVELDB or LMDB"),
+	MOKA_F_ENUM(struct data_param, backend, 8, backend_values, LEVELDB, "which database: LEVELDB or LMDB (IMAGEDB, MyCaffe's own, is not opened)"),
 	MOKA_F_BOOL(struct data_param, force_encoded_color, 9, 0, "decode encoded images as colour whatever they are"),
 	MOKA_F_UINT32(struct data_param, prefetch, 10, 4, "batches read ahead"),
 	MOKA_F_END
@@ -51,6 +53,17 @@ static void data_guess(struct moka_layer *l, int64_t batch)
 		l->top[1].shape = moka_shape_make(1, batch);
 }
 
+/* MyCaffe keeps its pictures in a database server: `source` is a name there, no file. */
+static enum moka_status image_db(struct moka_layer *l, struct moka_findings *f)
+{
+	if (!l->for_run)
+		return MOKA_OK;
+	moka_layer_bad(l, f, "data-missing", "backend",
+		       "IMAGEDB is a database server of MyCaffe, which Moka does not ask");
+	moka_find_hint(f, "export the pictures and make an LMDB of them: moka data");
+	return MOKA_ERR_DATA;
+}
+
 static enum moka_status data_shape(struct moka_layer *l, struct moka_findings *f)
 {
 	const struct data_param *p = l->param;
@@ -63,6 +76,8 @@ static enum moka_status data_shape(struct moka_layer *l, struct moka_findings *f
 				      "data_param says no source, the folder of the database");
 	if (batch < 1)
 		return moka_layer_bad(l, f, "bad-setting", "batch_size", "data_param says no batch_size");
+	if (p->backend == IMAGEDB)
+		return image_db(l, f);
 	MOKA_TRY(moka_layer_open_source(l, p->backend == LMDB ? "LMDB" : "LEVELDB", p->source, batch, f));
 	if (!l->source)
 		return MOKA_OK;

@@ -6,6 +6,7 @@
  *     out = stride * (in - 1) + dilation * (kernel - 1) + 1 - 2 * pad
  */
 #include "conv.h"
+#include "onnx.h"
 
 static enum moka_status deconvolution_shape(struct moka_layer *l, struct moka_findings *f)
 {
@@ -19,5 +20,6 @@ const struct moka_layer_type moka_layer_deconvolution = {
 	.min_bottom = 1, .max_bottom = -1, .min_top = 1, .max_top = -1,
 	.flags = MOKA_SAME_BOTTOM_TOP | MOKA_PARTIAL,
 	.shape = deconvolution_shape, .forward = moka__deconv_forward, .backward = moka__deconv_backward,
+	.onnx = moka__conv_onnx,
 };
 /* clang-format on */

@@ -4,6 +4,7 @@
  * depthwise case itself.
  */
 #include "conv.h"
+#include "onnx.h"
 
 static enum moka_status depthwise_shape(struct moka_layer *l, struct moka_findings *f)
 {
@@ -17,5 +18,6 @@ const struct moka_layer_type moka_layer_depthwise_convolution = {
 	.min_bottom = 1, .max_bottom = -1, .min_top = 1, .max_top = -1,
 	.flags = MOKA_SAME_BOTTOM_TOP | MOKA_PARTIAL,
 	.shape = depthwise_shape, .forward = moka__conv_forward, .backward = moka__conv_backward,
+	.onnx = moka__conv_onnx,
 };
 /* clang-format on */

@@ -6,6 +6,7 @@
  * seeded from the layer's: the mask does not depend on the number of threads.
  */
 #include "layer.h"
+#include "onnx.h"
 
 #include <string.h>
 
@@ -106,6 +107,11 @@ static enum moka_status dropout_backward(const struct moka_layer *l, struct moka
 	return MOKA_OK;
 }
 
+static enum moka_status dropout_onnx(struct moka_onnx *o)
+{
+	return moka_onnx_same(o, 0);
+}
+
 const struct moka_layer_type moka_layer_dropout = {
 	.schema = { "Dropout", "dropout_param", 108, 12, &dropout_message, "DROPOUT", 6, NULL },
 	.doc = "zeroes values at random while training, scales up the rest",
@@ -117,4 +123,5 @@ const struct moka_layer_type moka_layer_dropout = {
 	.shape = dropout_shape,
 	.forward = dropout_forward,
 	.backward = dropout_backward,
+	.onnx = dropout_onnx,
 };

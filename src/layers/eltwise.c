@@ -6,6 +6,7 @@
  * factor, which is quicker for many factors and fails where one is 0.
  */
 #include "layer.h"
+#include "onnx.h"
 
 enum { PROD, SUM, MAX };
 
@@ -188,6 +189,25 @@ static enum moka_status eltwise_backward(const struct moka_layer *l, struct moka
 	return MOKA_OK;
 }
 
+static enum moka_status eltwise_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct eltwise_param *p = l->param;
+	static const char *const chained[] = { "Mul", "Add", "Max" };
+	const char *so_far = NULL;
+
+	for (int i = 0; i < l->n_bottom; i++) {
+		const char *x =
+			p->operation == SUM ? moka_onnx_mul(o, o->bottom[i], (double)coefficient(l, i)) : o->bottom[i];
+		const char *y = i + 1 < l->n_bottom ? moka_onnx_value(o) : o->top[0];
+
+		if (so_far)
+			moka_onnx_node(o, chained[p->operation], y, so_far, x, NULL);
+		so_far = so_far ? y : x;
+	}
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_eltwise = {
 	.schema = { "Eltwise", "eltwise_param", 110, 24, &eltwise_message, "ELTWISE", 25, NULL },
@@ -195,5 +215,6 @@ const struct moka_layer_type moka_layer_eltwise = {
 	.min_bottom = 2, .max_bottom = -1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_ELEMENTWISE | MOKA_PARTIAL,
 	.shape = eltwise_shape, .forward = eltwise_forward, .backward = eltwise_backward,
+	.onnx = eltwise_onnx,
 };
 /* clang-format on */

@@ -6,6 +6,7 @@
  * the input is kept.
  */
 #include "neuron.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
@@ -57,6 +58,14 @@ static enum moka_status elu_backward(const struct moka_layer *l, struct moka_cal
 	return moka__neuron_backward(l, c, elu_gradient_range, l->param);
 }
 
+static enum moka_status elu_onnx(struct moka_onnx *o)
+{
+	const struct elu_param *p = o->layer->param;
+
+	moka_onnx_float(o, moka_onnx_node(o, "Elu", o->top[0], o->bottom[0], NULL), "alpha", (double)p->alpha);
+	return o->status;
+}
+
 const struct moka_layer_type moka_layer_elu = {
 	.schema = { "ELU", "elu_param", 140, 0, &elu_message, NULL, 0, NULL },
 	.doc = "exponential linear unit: keeps positive values, bends negative ones towards -alpha",
@@ -68,4 +77,5 @@ const struct moka_layer_type moka_layer_elu = {
 	.shape = elu_shape,
 	.forward = elu_forward,
 	.backward = elu_backward,
+	.onnx = elu_onnx,
 };

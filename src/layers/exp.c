@@ -5,6 +5,7 @@
  * works in place.
  */
 #include "neuron.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
@@ -79,6 +80,18 @@ static enum moka_status exp_backward(const struct moka_layer *l, struct moka_cal
 	return moka__neuron_backward(l, c, exp_gradient_range, &s);
 }
 
+static enum moka_status exp_onnx(struct moka_onnx *o)
+{
+	const struct exp_set s = exp_set(o->layer);
+	const char *x = moka_onnx_mul(o, o->bottom[0], (double)s.inner),
+		   *y = s.outer == 1 ? o->top[0] : moka_onnx_value(o);
+
+	moka_onnx_node(o, "Exp", y, x, NULL);
+	if (s.outer != 1)
+		moka_onnx_node(o, "Mul", o->top[0], y, moka_onnx_number(o, (double)s.outer), NULL);
+	return o->status;
+}
+
 const struct moka_layer_type moka_layer_exp = {
 	.schema = { "Exp", "exp_param", 111, 41, &exp_message, "EXP", 38, NULL },
 	.doc = "raises a base to the (scaled and shifted) input",
@@ -90,4 +103,5 @@ const struct moka_layer_type moka_layer_exp = {
 	.shape = exp_shape,
 	.forward = exp_forward,
 	.backward = exp_backward,
+	.onnx = exp_onnx,
 };

@@ -110,6 +110,15 @@ static void fill_bilinear(const struct fill *x)
 	}
 }
 
+/* The last two axes are matrices: value on their diagonals, 0 elsewhere. Not of BVLC Caffe: what MultiStageMeanfield starts from. */
+static void fill_diagonal(const struct fill *x)
+{
+	const int64_t w = x->shape->d[x->shape->n - 1], h = x->shape->d[x->shape->n - 2];
+
+	for (int64_t i = 0; i < x->count; i++)
+		x->data[i] = i % w == i / w % h ? (real)x->p->value : 0;
+}
+
 static const struct filler {
 	const char *name;
 	void (*fill)(const struct fill *x);
@@ -119,7 +128,7 @@ static const struct filler {
 	{ "constant", fill_constant, 0, false }, { "uniform", fill_uniform, 0, false },
 	{ "gaussian", fill_gaussian, 0, true },	 { "positive_unitball", fill_unitball, 1, false },
 	{ "xavier", fill_xavier, 1, false },	 { "msra", fill_msra, 1, false },
-	{ "bilinear", fill_bilinear, 4, false },
+	{ "bilinear", fill_bilinear, 4, false }, { "diagonal", fill_diagonal, 2, false },
 };
 
 static const struct filler *filler_find(const char *name)
@@ -141,7 +150,7 @@ static const char *problem_unknown(const char *type, char *buf, size_t size)
 	else
 		snprintf(
 			buf, size,
-			"there is no filler '%.60s', only constant, uniform, gaussian, positive_unitball, xavier, msra and bilinear",
+			"there is no filler '%.60s', only constant, uniform, gaussian, positive_unitball, xavier, msra, bilinear and diagonal",
 			type);
 	return buf;
 }

@@ -2,6 +2,7 @@
  * Flatten: makes the axes from `axis` to `end_axis` one. The values stay as they lie.
  */
 #include "blocks.h"
+#include "onnx.h"
 
 struct flatten_param {
 	int32_t axis, end_axis;
@@ -57,6 +58,12 @@ static enum moka_status flatten_backward(const struct moka_layer *l, struct moka
 	return MOKA_OK;
 }
 
+static enum moka_status flatten_onnx(struct moka_onnx *o)
+{
+	moka_onnx_reshape(o, o->top[0], o->bottom[0], &o->layer->bottom[0].shape, &o->layer->top[0].shape);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_flatten = {
 	.schema = { "Flatten", "flatten_param", 135, 0, &flatten_message, "FLATTEN", 8, NULL },
@@ -64,5 +71,6 @@ const struct moka_layer_type moka_layer_flatten = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
 	.shape = flatten_shape, .forward = flatten_forward, .backward = flatten_backward,
+	.onnx = flatten_onnx,
 };
 /* clang-format on */

@@ -8,6 +8,7 @@
 #include "inner_product.h"
 
 #include "blocks.h"
+#include "onnx.h"
 
 struct inner_product_param {
 	uint32_t num_output;
@@ -122,6 +123,31 @@ enum moka_status moka__inner_product_backward(const struct moka_layer *l, struct
 	return MOKA_OK;
 }
 
+static enum moka_status inner_product_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct inner_product_param *p = l->param;
+	const struct moka_shape *s = &l->bottom[0].shape, *t = &l->top[0].shape;
+	const struct moka_shape rows = moka_shape_make(2, ((const struct inner_product *)l->priv)->m,
+						       ((const struct inner_product *)l->priv)->k);
+	const char *x = o->bottom[0], *y = t->n == 2 ? o->top[0] : moka_onnx_value(o);
+	const char *weight, *bias;
+	struct moka_onnx_node *n;
+
+	if (s->n != 2 || t->n != 2) {
+		x = moka_onnx_value(o);
+		moka_onnx_reshape(o, x, o->bottom[0], s, &rows);
+	}
+	weight = moka_onnx_param(o, 0);
+	bias = p->bias_term ? moka_onnx_param(o, 1) : NULL;
+	n = moka_onnx_node(o, "Gemm", y, x, weight, bias, NULL);
+	if (!p->transpose)
+		moka_onnx_int(o, n, "transB", 1);
+	if (t->n != 2)
+		moka_onnx_reshape(o, o->top[0], y, &rows, t);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_inner_product = {
 	.schema = { "InnerProduct", "inner_product_param", 117, 17, &moka__inner_product_message, "INNER_PRODUCT", 14, NULL },
@@ -129,5 +155,6 @@ const struct moka_layer_type moka_layer_inner_product = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
 	.shape = moka__inner_product_shape, .forward = moka__inner_product_forward, .backward = moka__inner_product_backward,
+	.onnx = inner_product_onnx,
 };
 /* clang-format on */

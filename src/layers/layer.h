@@ -53,6 +53,7 @@ struct moka_param_ref {
 #define MOKA_LAYER_PARAMS                                                                                              \
 	8 /* as many as a layer owns without asking the arena (NVIDIA's BatchNorm: 5; a DenseBlock: hundreds) */
 
+struct moka_onnx;
 struct moka_source; /* where a data layer's samples come from (below) */
 
 struct moka_layer {
@@ -158,6 +159,8 @@ struct moka_layer_type {
 	enum moka_status (*shape)(struct moka_layer *l, struct moka_findings *f);
 	enum moka_status (*forward)(const struct moka_layer *l, struct moka_call *c);
 	enum moka_status (*backward)(const struct moka_layer *l, struct moka_call *c);
+	/* describes it as ONNX nodes (layers/onnx.h); NULL: it has none */
+	enum moka_status (*onnx)(struct moka_onnx *o);
 };
 
 /* top[i].shape = bottom[i].shape (or bottom[0]'s). The shape() of most element-wise layers. */

@@ -4,6 +4,7 @@
  * Backward reads the input; in place a copy of it is kept.
  */
 #include "neuron.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
@@ -78,6 +79,18 @@ static enum moka_status log_backward(const struct moka_layer *l, struct moka_cal
 	return moka__neuron_backward(l, c, log_gradient_range, &s);
 }
 
+static enum moka_status log_onnx(struct moka_onnx *o)
+{
+	const struct log_set s = log_set(o->layer);
+	const char *x = moka_onnx_mul(o, o->bottom[0], (double)s.scale),
+		   *y = s.over == 1 ? o->top[0] : moka_onnx_value(o);
+
+	moka_onnx_node(o, "Log", y, moka_onnx_add(o, x, (double)s.shift), NULL);
+	if (s.over != 1)
+		moka_onnx_node(o, "Mul", o->top[0], y, moka_onnx_number(o, (double)s.over), NULL);
+	return o->status;
+}
+
 const struct moka_layer_type moka_layer_log = {
 	.schema = { "Log", "log_param", 134, 0, &log_message, NULL, 0, NULL },
 	.doc = "logarithm of the (scaled and shifted) input",
@@ -89,4 +102,5 @@ const struct moka_layer_type moka_layer_log = {
 	.shape = log_shape,
 	.forward = log_forward,
 	.backward = log_backward,
+	.onnx = log_onnx,
 };

@@ -9,10 +9,11 @@
  */
 #include "lrn.h"
 #include "pool.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
-static const struct moka_enum_value region_values[] = { { "ACROSS_CHANNELS", 0 },
+static const struct moka_enum_value region_values[] = { { "MOKA__ACROSS_CHANNELS", 0 },
 							{ "WITHIN_CHANNEL", 1 },
 							{ NULL, 0 } };
 
@@ -241,6 +242,34 @@ enum moka_status moka__lrn_backward(const struct moka_layer *l, struct moka_call
 	return MOKA_OK;
 }
 
+static enum moka_status lrn_onnx(struct moka_onnx *o)
+{
+	const struct moka__lrn_param *p = o->layer->param;
+	const int64_t half = (int64_t)(p->local_size - 1) / 2, size = p->local_size;
+	const char *square = moka_onnx_value(o), *mean = moka_onnx_value(o), *ratio = moka_onnx_value(o);
+	struct moka_onnx_node *n;
+	const char *base;
+
+	if (p->norm_region == MOKA__ACROSS_CHANNELS) {
+		n = moka_onnx_node(o, "LRN", o->top[0], o->bottom[0], NULL);
+		moka_onnx_int(o, n, "size", size);
+		moka_onnx_float(o, n, "alpha", (double)p->alpha);
+		moka_onnx_float(o, n, "beta", (double)p->beta);
+		moka_onnx_float(o, n, "bias", (double)p->k);
+		return o->status;
+	}
+	moka_onnx_node(o, "Mul", square, o->bottom[0], o->bottom[0], NULL);
+	n = moka_onnx_node(o, "AveragePool", mean, square, NULL);
+	moka_onnx_ints(o, n, "kernel_shape", 2, (int64_t[]){ size, size });
+	moka_onnx_ints(o, n, "pads", 4, (int64_t[]){ half, half, half, half });
+	moka_onnx_ints(o, n, "strides", 2, (int64_t[]){ 1, 1 });
+	moka_onnx_int(o, n, "count_include_pad", 1);
+	base = moka_onnx_add(o, moka_onnx_mul(o, mean, (double)p->alpha), 1);
+	moka_onnx_node(o, "Pow", ratio, base, moka_onnx_number(o, -(double)p->beta), NULL);
+	moka_onnx_node(o, "Mul", o->top[0], o->bottom[0], ratio, NULL);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_lrn = {
 	.schema = { "LRN", "lrn_param", 118, 18, &lrn_message, "LRN", 15, NULL },
@@ -248,5 +277,6 @@ const struct moka_layer_type moka_layer_lrn = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL | MOKA_READS_TOP,
 	.shape = moka__lrn_shape, .forward = moka__lrn_forward, .backward = moka__lrn_backward,
+	.onnx = lrn_onnx,
 };
 /* clang-format on */

@@ -43,4 +43,10 @@ struct moka__norm_gradient {
 };
 void moka__norm_gradient(struct moka_pool *pool, const struct moka__norm *v, const struct moka__norm_gradient *g);
 
+/* Normalize (normalize.c), which NormalizeBBox is another name of. */
+extern const struct moka_message moka__normalize_message;
+enum moka_status moka__normalize_shape(struct moka_layer *l, struct moka_findings *f);
+enum moka_status moka__normalize_forward(const struct moka_layer *l, struct moka_call *c);
+enum moka_status moka__normalize_backward(const struct moka_layer *l, struct moka_call *c);
+
 #endif

@@ -7,7 +7,8 @@
  * One scale for all, or one a channel. Where the scales differ, SSD's own backward pass leaves them out of the
  * inner product of x and dy; here they are in it, as the derivative has it. The state keeps the lengths.
  */
-#include "layer.h"
+#include "norm.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
@@ -29,8 +30,8 @@ static const struct moka_field normalize_fields[] = {
 };
 /* clang-format on */
 #undef P
-static const struct moka_message normalize_message = { "NormalizeParameter", normalize_fields,
-						       sizeof(struct normalize_param) };
+const struct moka_message moka__normalize_message = { "NormalizeParameter", normalize_fields,
+						      sizeof(struct normalize_param) };
 
 static const struct moka_filler_param ones = { .type = "constant", .value = 1, .max = 1, .std = 1, .sparse = -1 };
 
@@ -39,7 +40,7 @@ struct normalize {
 	int64_t places; /* lengths an item has: 1, or `inner` */
 };
 
-static enum moka_status normalize_shape(struct moka_layer *l, struct moka_findings *f)
+enum moka_status moka__normalize_shape(struct moka_layer *l, struct moka_findings *f)
 {
 	const struct normalize_param *p = l->param;
 	const struct moka_shape *s = &l->bottom[0].shape;
@@ -102,7 +103,7 @@ static void forward_piece(void *arg, int64_t begin, int64_t end)
 	}
 }
 
-static enum moka_status normalize_forward(const struct moka_layer *l, struct moka_call *c)
+enum moka_status moka__normalize_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	struct normalize_job j = { .v = l->priv,
 				   .p = l->param,
@@ -161,7 +162,7 @@ static void scale_gradient(const struct normalize_job *j, real *dscale)
 	}
 }
 
-static enum moka_status normalize_backward(const struct moka_layer *l, struct moka_call *c)
+enum moka_status moka__normalize_backward(const struct moka_layer *l, struct moka_call *c)
 {
 	struct normalize_job j = { .v = l->priv,
 				   .p = l->param,
@@ -178,12 +179,33 @@ static enum moka_status normalize_backward(const struct moka_layer *l, struct mo
 	return MOKA_OK;
 }
 
+static enum moka_status normalize_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct normalize_param *p = l->param;
+	const char *square = moka_onnx_value(o), *sum = moka_onnx_value(o), *length = moka_onnx_value(o),
+		   *unit = moka_onnx_value(o);
+	const int64_t axes = p->across_spatial ? l->bottom[0].shape.n - 1 : 1;
+	int64_t over[MOKA_MAX_AXES];
+
+	for (int64_t i = 0; i < axes; i++)
+		over[i] = 1 + i;
+	moka_onnx_node(o, "Mul", square, o->bottom[0], o->bottom[0], NULL);
+	moka_onnx_node(o, "ReduceSum", sum, square, moka_onnx_whole(o, (int)axes, over), NULL);
+	moka_onnx_node(o, "Sqrt", length, moka_onnx_add(o, sum, (double)p->eps), NULL);
+	moka_onnx_node(o, "Div", unit, o->bottom[0], length, NULL);
+	moka_onnx_node(o, "Mul", o->top[0], unit,
+		       moka_onnx_param_as(o, 0, moka_onnx_stretch(&l->params[0].shape, 1, l->bottom[0].shape.n)), NULL);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_normalize = {
-	.schema = { "Normalize", "norm_param", 206, 0, &normalize_message, NULL, 0, "SSD" },
+	.schema = { "Normalize", "norm_param", 206, 0, &moka__normalize_message, NULL, 0, "SSD" },
 	.doc = "divides by the length of each item or place, and scales",
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
-	.shape = normalize_shape, .forward = normalize_forward, .backward = normalize_backward,
+	.shape = moka__normalize_shape, .forward = moka__normalize_forward, .backward = moka__normalize_backward,
+	.onnx = normalize_onnx,
 };
 /* clang-format on */

@@ -4,6 +4,7 @@
  */
 #include "blocks.h"
 #include "strided.h"
+#include "onnx.h"
 
 struct permute_param {
 	struct moka_list order; /* uint32_t */
@@ -95,6 +96,20 @@ static enum moka_status permute_backward(const struct moka_layer *l, struct moka
 	return MOKA_OK;
 }
 
+static enum moka_status permute_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	int order[MOKA_MAX_AXES];
+	int64_t perm[MOKA_MAX_AXES];
+
+	MOKA_TRY(read_order(l, o->findings, l->bottom[0].shape.n, order));
+	for (int i = 0; i < l->bottom[0].shape.n; i++)
+		perm[i] = order[i];
+	moka_onnx_ints(o, moka_onnx_node(o, "Transpose", o->top[0], o->bottom[0], NULL), "perm", l->bottom[0].shape.n,
+		       perm);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_permute = {
 	.schema = { "Permute", "permute_param", 202, 0, &permute_message, NULL, 0, "SSD" },
@@ -102,5 +117,6 @@ const struct moka_layer_type moka_layer_permute = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
 	.shape = permute_shape, .forward = permute_forward, .backward = permute_backward,
+	.onnx = permute_onnx,
 };
 /* clang-format on */

@@ -13,6 +13,7 @@
 #include "pooling.h"
 #include "pool.h"
 #include "pool_nd.h"
+#include "onnx.h"
 
 #include <string.h>
 
@@ -384,6 +385,84 @@ enum moka_status moka__pooling_backward(const struct moka_layer *l, struct moka_
 	return MOKA_OK;
 }
 
+/* What the padding behind the plane must be for ONNX to make as many windows, rounding down. */
+static int64_t pad_behind(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad)
+{
+	return MOKA_MAX((out - 1) * stride + kernel - in - pad, 0);
+}
+
+static const char *pool_node(struct moka_onnx *o, const char *op, const char *out, const struct moka__pool *g,
+			     int64_t behind_h, int64_t behind_w, bool count_pad)
+{
+	struct moka_onnx_node *n = moka_onnx_node(o, op, out, o->bottom[0], NULL);
+
+	moka_onnx_ints(o, n, "kernel_shape", 2, (int64_t[]){ g->kh, g->kw });
+	moka_onnx_ints(o, n, "pads", 4, (int64_t[]){ g->ph, g->pw, behind_h, behind_w });
+	moka_onnx_ints(o, n, "strides", 2, (int64_t[]){ g->sh, g->sw });
+	if (count_pad)
+		moka_onnx_int(o, n, "count_include_pad", 1);
+	return out;
+}
+
+/* Kernel's size over the size that Caffe divides by: a window ends where the padded plane does. */
+static const char *divisors(struct moka_onnx *o, const struct moka__pool *g)
+{
+	real *v = MOKA_NEWN(o->arena, g->oh * g->ow + 1, real);
+	const char *name;
+
+	for (int64_t y = 0; v && y < g->oh; y++)
+		for (int64_t x = 0; x < g->ow; x++) {
+			const int64_t h = MOKA_MIN(y * g->sh + g->kh, g->h + 2 * g->ph) - y * g->sh;
+			const int64_t w = MOKA_MIN(x * g->sw + g->kw, g->w + 2 * g->pw) - x * g->sw;
+			v[y * g->ow + x] = (real)((double)(g->kh * g->kw) / (double)(h * w));
+		}
+	name = v ? moka_onnx_reals(o, moka_shape_make(2, g->oh, g->ow), v) : "";
+	if (!v)
+		o->status = MOKA_ERR_NOMEM;
+	return name;
+}
+
+/*
+ * ONNX rounds down here, with the padding behind the plane made so large that the windows are Caffe's; its own ceil_mode
+ * keeps a last window that lies in the padding.
+ */
+static enum moka_status pooling_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct pooling_param *p = l->param;
+	const struct pooling *v = l->priv;
+	const struct moka__pool *g = &v->plane;
+	const int64_t bh = pad_behind(g->h, g->oh, g->kh, g->sh, g->ph),
+		      bw = pad_behind(g->w, g->ow, g->kw, g->sw, g->pw);
+	const bool padded = g->ph || g->pw, over = bh > g->ph || bw > g->pw;
+	const bool max = p->pool == MOKA__POOL_MAX;
+	const char *sum;
+
+	if (p->pool == MOKA__POOL_STOCHASTIC)
+		return moka_onnx_cannot(o, "pool", "STOCHASTIC pooling has no ONNX node");
+	if (!v->plain)
+		return moka_onnx_cannot(o, NULL,
+					"only pooling of planes, not dilated, by MAX or AVE can be written as ONNX");
+	if (l->n_top > 1)
+		return moka_onnx_cannot(
+			o, NULL,
+			"where the maxima stood ('%s') can't be written as ONNX: it counts within the whole blob",
+			l->top[1].name);
+	if (bh >= g->kh || bw >= g->kw)
+		return moka_onnx_cannot(o, "stride",
+					"the last window lies outside the blob, which ONNX has no node for");
+	if (p->global_pooling)
+		return moka_onnx_unary(o, max ? "GlobalMaxPool" : "GlobalAveragePool");
+	if (max || !padded ||
+	    !over) { /* without padding in front ONNX divides by what a window covers, as Caffe does */
+		pool_node(o, max ? "MaxPool" : "AveragePool", o->top[0], g, bh, bw, !max && padded);
+		return o->status;
+	}
+	sum = pool_node(o, "AveragePool", moka_onnx_value(o), g, bh, bw, true);
+	moka_onnx_node(o, "Mul", o->top[0], sum, divisors(o, g), NULL);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_pooling = {
 	.schema = { "Pooling", "pooling_param", 121, 19, &moka__pooling_message, "POOLING", 17, NULL },
@@ -391,5 +470,6 @@ const struct moka_layer_type moka_layer_pooling = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 2,
 	.flags = MOKA_PARTIAL,
 	.shape = moka__pooling_shape, .forward = moka__pooling_forward, .backward = moka__pooling_backward,
+	.onnx = pooling_onnx,
 };
 /* clang-format on */

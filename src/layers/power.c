@@ -6,6 +6,7 @@
  * BVLC Caffe takes, is the same number except at 0, where it is not one.
  */
 #include "neuron.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
@@ -84,6 +85,21 @@ static enum moka_status power_backward(const struct moka_layer *l, struct moka_c
 	return moka__neuron_backward(l, c, power_gradient_range, l->param);
 }
 
+static enum moka_status power_onnx(struct moka_onnx *o)
+{
+	const struct power_param *p = o->layer->param;
+	const char *x = moka_onnx_mul(o, o->bottom[0], (double)p->scale);
+
+	x = moka_onnx_add(o, x, (double)p->shift);
+	if (p->power == 1 && x == o->bottom[0])
+		return moka_onnx_same(o, 0);
+	if (p->power == 1)
+		moka_onnx_node(o, "Identity", o->top[0], x, NULL);
+	else
+		moka_onnx_node(o, "Pow", o->top[0], x, moka_onnx_number(o, (double)p->power), NULL);
+	return o->status;
+}
+
 const struct moka_layer_type moka_layer_power = {
 	.schema = { "Power", "power_param", 122, 21, &power_message, "POWER", 26, NULL },
 	.doc = "raises the (scaled and shifted) input to a power",
@@ -95,4 +111,5 @@ const struct moka_layer_type moka_layer_power = {
 	.shape = power_shape,
 	.forward = power_forward,
 	.backward = power_backward,
+	.onnx = power_onnx,
 };

@@ -5,6 +5,7 @@
  * sample and channel into scratch, then over the samples in order, whatever the number of threads.
  */
 #include "neuron.h"
+#include "onnx.h"
 
 struct prelu_param {
 	const struct moka_filler_param *filler;
@@ -165,6 +166,16 @@ static enum moka_status prelu_backward(const struct moka_layer *l, struct moka_c
 	return MOKA_OK;
 }
 
+static enum moka_status prelu_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct moka_shape *slope = &l->params[0].shape;
+
+	moka_onnx_node(o, "PRelu", o->top[0], o->bottom[0],
+		       moka_onnx_param_as(o, 0, moka_onnx_stretch(slope, 1, l->bottom[0].shape.n)), NULL);
+	return o->status;
+}
+
 const struct moka_layer_type moka_layer_prelu = {
 	.schema = { "PReLU", "prelu_param", 131, 0, &prelu_message, NULL, 0, NULL },
 	.doc = "keeps positive values, scales negative ones by a learned slope",
@@ -176,4 +187,5 @@ const struct moka_layer_type moka_layer_prelu = {
 	.shape = prelu_shape,
 	.forward = prelu_forward,
 	.backward = prelu_backward,
+	.onnx = prelu_onnx,
 };

@@ -8,6 +8,7 @@
  * the sizes as whole pixels (20.48 is 20), and its published models were trained so.
  */
 #include "boxes.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
@@ -256,6 +257,25 @@ static enum moka_status prior_box_forward(const struct moka_layer *l, struct mok
 	return MOKA_OK;
 }
 
+static enum moka_status prior_box_onnx(struct moka_onnx *o)
+{
+	/* The boxes depend on sizes alone: they are computed here and become constants. */
+	const struct moka_layer *l = o->layer;
+	const int64_t count = moka_shape_count(&l->top[0].shape);
+	const struct moka_view bottom[2] = { { .shape = &l->bottom[0].shape }, { .shape = &l->bottom[1].shape } };
+	const struct moka_view top = { .shape = &l->top[0].shape,
+				       .count = count,
+				       .data = MOKA_NEWN(o->arena, count + 1, real) };
+	struct moka_call call = { .bottom = bottom, .top = &top };
+
+	if (!top.data)
+		return MOKA_ERR_NOMEM;
+	if (prior_box_forward(l, &call))
+		return moka_onnx_cannot(o, NULL, "the boxes can't be computed");
+	moka_onnx_node(o, "Identity", o->top[0], moka_onnx_reals(o, l->top[0].shape, top.data), NULL);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_prior_box = {
 	.schema = { "PriorBox", "prior_box_param", 203, 0, &prior_box_message, NULL, 0, "SSD" },
@@ -263,5 +283,6 @@ const struct moka_layer_type moka_layer_prior_box = {
 	.min_bottom = 2, .max_bottom = 2, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL | MOKA_NO_BACKWARD,
 	.shape = prior_box_shape, .forward = prior_box_forward,
+	.onnx = prior_box_onnx,
 };
 /* clang-format on */

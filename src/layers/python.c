@@ -2,11 +2,12 @@
  * Python: a layer that a Python class computes. Known by its settings; its shapes are the class's own affair, and it is
  * not run from C.
  *
- * But for the one that published nets rely on: Faster R-CNN's rpn.proposal_layer, ProposalLayer, which Moka brings itself
- * (proposal.c). What the original takes from a configuration outside of the net are its published values: 12000 boxes looked at and
+ * But for those that published nets rely on. A table (python_known.c) tells the shapes of classes whose source is public. And Faster R-CNN's
+ * rpn.proposal_layer, ProposalLayer, Moka brings itself (proposal.c). What the original takes from a configuration outside of the net are its published values: 12000 boxes looked at and
  * 2000 kept in training, 6000 and 300 in testing, none smaller than 16 pixels, overlaps up to 0.7.
  */
 #include "proposal.h"
+#include "python_known.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,20 +30,6 @@ static bool is_proposal(const struct moka_layer *l)
 	const struct python_param *p = l->param;
 
 	return p->module && p->layer && !strcmp(p->module, "rpn.proposal_layer") && !strcmp(p->layer, "ProposalLayer");
-}
-
-/* What stands behind `key` and its colon in param_str, a piece of YAML such as "'feat_stride': 16"; NULL: not there. */
-static const char *value_of(const char *yaml, const char *key)
-{
-	for (const char *at = yaml; (at = strstr(at, key)); at++) {
-		const char *end = at + strlen(key);
-
-		end += *end == '\'' || *end == '"';
-		end += strspn(end, " \t");
-		if (*end == ':')
-			return end + 1;
-	}
-	return NULL;
 }
 
 /* Numbers behind a key, one or a list in brackets; how many. */
@@ -73,7 +60,7 @@ static enum moka_status read_proposal(const struct moka_layer *l, struct moka_fi
 {
 	static const double ratios[] = { 0.5, 1, 2 }, scales[] = { 8, 16, 32 };
 	const char *text = ((const struct python_param *)l->param)->param_str;
-	const char *stride = value_of(text, "feat_stride"), *scale = value_of(text, "scales");
+	const char *stride = moka__python_value(text, "feat_stride"), *scale = moka__python_value(text, "scales");
 
 	v->base_size = v->min_size = 16;
 	v->nms_thresh = 0.7;
@@ -124,8 +111,12 @@ static enum moka_status python_shape(struct moka_layer *l, struct moka_findings 
 {
 	const struct python_param *p = l->param;
 
+	const struct moka__python *known = moka__python_find(p->module, p->layer);
+
 	if (is_proposal(l))
 		return proposal_shape(l, f);
+	if (known)
+		return moka__python_shape(known, l, f, p->param_str);
 	moka_layer_unknown(l);
 	if (!l->for_run)
 		return MOKA_OK;
@@ -137,6 +128,11 @@ static enum moka_status python_shape(struct moka_layer *l, struct moka_findings 
 
 static enum moka_status python_forward(const struct moka_layer *l, struct moka_call *c)
 {
+	const struct python_param *p = l->param;
+	const struct moka__python *known = moka__python_find(p->module, p->layer);
+
+	if (known && known->forward)
+		return known->forward(l, c);
 	if (!is_proposal(l))
 		return moka_call_bad(l, c, MOKA_ERR_UNSUPPORTED, "Python layers can't be run yet");
 	return moka__proposal_forward(l, c, l->priv);

@@ -5,6 +5,7 @@
  * may read either. For a negative slope a copy of the input is kept.
  */
 #include "neuron.h"
+#include "onnx.h"
 
 struct relu_param {
 	float negative_slope;
@@ -51,6 +52,17 @@ static enum moka_status relu_backward(const struct moka_layer *l, struct moka_ca
 	return moka__neuron_backward(l, c, relu_gradient_range, l->param);
 }
 
+static enum moka_status relu_onnx(struct moka_onnx *o)
+{
+	const struct relu_param *p = o->layer->param;
+
+	if (p->negative_slope == 0)
+		return moka_onnx_unary(o, "Relu");
+	moka_onnx_float(o, moka_onnx_node(o, "LeakyRelu", o->top[0], o->bottom[0], NULL), "alpha",
+			(double)p->negative_slope);
+	return o->status;
+}
+
 const struct moka_layer_type moka_layer_relu = {
 	.schema = { "ReLU", "relu_param", 123, 30, &relu_message, "RELU", 18, NULL },
 	.doc = "keeps positive values, cuts off (or scales) negative ones",
@@ -62,5 +74,6 @@ const struct moka_layer_type moka_layer_relu = {
 	.shape = relu_shape,
 	.forward = relu_forward,
 	.backward = relu_backward,
+	.onnx = relu_onnx,
 };
 /* clang-format on */

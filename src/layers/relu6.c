@@ -5,6 +5,7 @@
  * BVLC Caffe has no such layer; MobileNet-YOLO and other forks do. They take a ReLUParameter and ignore it.
  */
 #include "neuron.h"
+#include "onnx.h"
 
 static const struct moka_field relu6_fields[] = { { "negative_slope", 1, MOKA_FLOAT, MOKA_OPTIONAL, MOKA_NOWHERE, 0,
 						    NULL, NULL, NULL, "read and ignored, as the forks do",
@@ -39,6 +40,14 @@ static enum moka_status relu6_backward(const struct moka_layer *l, struct moka_c
 	return moka__neuron_backward(l, c, relu6_gradient_range, NULL);
 }
 
+static enum moka_status relu6_onnx(struct moka_onnx *o)
+{
+	const char *low = moka_onnx_number(o, 0), *high = moka_onnx_number(o, 6);
+
+	moka_onnx_node(o, "Clip", o->top[0], o->bottom[0], low, high, NULL);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_relu6 = {
 	.schema = { "ReLU6", "relu6_param", 211, 61, &relu6_message, NULL, 0, "MobileNet-YOLO, openvinotoolkit and others" },
@@ -46,5 +55,6 @@ const struct moka_layer_type moka_layer_relu6 = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_INPLACE | MOKA_ELEMENTWISE | MOKA_PARTIAL | MOKA_READS_TOP,
 	.shape = moka_shape_same, .forward = relu6_forward, .backward = relu6_backward,
+	.onnx = relu6_onnx,
 };
 /* clang-format on */

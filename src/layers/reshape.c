@@ -3,6 +3,7 @@
  * axis at the same place, one of -1 is what the others leave. The values stay as they lie.
  */
 #include "blocks.h"
+#include "onnx.h"
 
 struct reshape_param {
 	const struct moka_shape_param *shape;
@@ -139,6 +140,12 @@ static enum moka_status reshape_backward(const struct moka_layer *l, struct moka
 	return MOKA_OK;
 }
 
+static enum moka_status reshape_onnx(struct moka_onnx *o)
+{
+	moka_onnx_reshape(o, o->top[0], o->bottom[0], &o->layer->bottom[0].shape, &o->layer->top[0].shape);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_reshape = {
 	.schema = { "Reshape", "reshape_param", 133, 0, &reshape_message, NULL, 0, NULL },
@@ -146,5 +153,6 @@ const struct moka_layer_type moka_layer_reshape = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
 	.shape = reshape_shape, .forward = reshape_forward, .backward = reshape_backward,
+	.onnx = reshape_onnx,
 };
 /* clang-format on */

@@ -8,6 +8,7 @@
  */
 #include "affine.h"
 #include "blocks.h"
+#include "onnx.h"
 
 #include <string.h>
 
@@ -83,6 +84,18 @@ static enum moka_status scale_backward(const struct moka_layer *l, struct moka_c
 	return MOKA_OK;
 }
 
+static enum moka_status scale_onnx(struct moka_onnx *o)
+{
+	const struct scale_param *p = o->layer->param;
+	const char *y = p->bias_term ? moka_onnx_value(o) : o->top[0];
+
+	moka_onnx_node(o, "Mul", y, o->bottom[0], moka__affine_onnx(o, p->axis), NULL);
+	if (p->bias_term)
+		moka_onnx_node(o, "Add", o->top[0], y, moka__affine_onnx_param(o, p->axis, o->layer->n_param - 1),
+			       NULL);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_scale = {
 	.schema = { "Scale", "scale_param", 142, 0, &scale_message, NULL, 0, NULL },
@@ -90,5 +103,6 @@ const struct moka_layer_type moka_layer_scale = {
 	.min_bottom = 1, .max_bottom = 2, .min_top = 1, .max_top = 1,
 	.flags = MOKA_INPLACE | MOKA_PARTIAL,
 	.shape = scale_shape, .forward = scale_forward, .backward = scale_backward,
+	.onnx = scale_onnx,
 };
 /* clang-format on */

@@ -5,6 +5,7 @@
  *     channel k * group + g of the top is channel g * (C / group) + k of the bottom
  */
 #include "strided.h"
+#include "onnx.h"
 
 struct shuffle_param {
 	uint32_t group;
@@ -61,6 +62,21 @@ static enum moka_status shuffle_backward(const struct moka_layer *l, struct moka
 	return MOKA_OK;
 }
 
+static enum moka_status shuffle_channel_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct moka_shape *s = &l->bottom[0].shape;
+	const int64_t group = MOKA_MAX(((const struct shuffle_param *)l->param)->group, 1);
+	const int64_t inner = moka_shape_count_range(s, 2, s->n);
+	const struct moka_shape cut = moka_shape_make(4, s->d[0], group, s->d[1] / group, inner);
+	const char *a = moka_onnx_value(o), *b = moka_onnx_value(o);
+
+	moka_onnx_reshape(o, a, o->bottom[0], s, &cut);
+	moka_onnx_ints(o, moka_onnx_node(o, "Transpose", b, a, NULL), "perm", 4, (int64_t[]){ 0, 2, 1, 3 });
+	moka_onnx_reshape(o, o->top[0], b, &cut, s);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_shuffle_channel = {
 	.schema = { "ShuffleChannel", "shuffle_channel_param", 164, 0, &shuffle_message, NULL, 0, "ShuffleNet" },
@@ -68,5 +84,6 @@ const struct moka_layer_type moka_layer_shuffle_channel = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
 	.shape = shuffle_shape, .forward = shuffle_forward, .backward = shuffle_backward,
+	.onnx = shuffle_channel_onnx,
 };
 /* clang-format on */

@@ -4,6 +4,7 @@
  * dy/dx is y (1 - y): backward reads the output and works in place.
  */
 #include "neuron.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
@@ -38,6 +39,11 @@ static enum moka_status sigmoid_backward(const struct moka_layer *l, struct moka
 	return moka__neuron_backward(l, c, sigmoid_gradient_range, NULL);
 }
 
+static enum moka_status sigmoid_onnx(struct moka_onnx *o)
+{
+	return moka_onnx_unary(o, "Sigmoid");
+}
+
 const struct moka_layer_type moka_layer_sigmoid = {
 	.schema = { "Sigmoid", "sigmoid_param", 124, 38, &sigmoid_message, "SIGMOID", 19, NULL },
 	.doc = "squeezes values into 0..1",
@@ -49,5 +55,6 @@ const struct moka_layer_type moka_layer_sigmoid = {
 	.shape = moka_shape_same,
 	.forward = sigmoid_forward,
 	.backward = sigmoid_backward,
+	.onnx = sigmoid_onnx,
 };
 /* clang-format on */

@@ -2,6 +2,7 @@
  * Slice: cuts its bottom along one axis, at the slice points or, where none are given, into equal parts.
  */
 #include "blocks.h"
+#include "onnx.h"
 
 struct slice_param {
 	int32_t axis;
@@ -133,6 +134,23 @@ static enum moka_status slice_backward(const struct moka_layer *l, struct moka_c
 	return MOKA_OK;
 }
 
+static enum moka_status slice_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct slice *v = l->priv;
+	int64_t *size = MOKA_NEWN(o->arena, l->n_top, int64_t);
+	struct moka_onnx_node *n;
+
+	if (!size)
+		return MOKA_ERR_NOMEM;
+	for (int i = 0; i < l->n_top; i++)
+		size[i] = l->top[i].shape.d[v->axis];
+	n = moka_onnx_node_of(o, "Split", l->n_top, o->top, 2,
+			      (const char *const[]){ o->bottom[0], moka_onnx_whole(o, l->n_top, size) });
+	moka_onnx_int(o, n, "axis", v->axis);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_slice = {
 	.schema = { "Slice", "slice_param", 126, 31, &slice_message, "SLICE", 33, NULL },
@@ -140,5 +158,6 @@ const struct moka_layer_type moka_layer_slice = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = -1,
 	.flags = MOKA_PARTIAL,
 	.shape = slice_shape, .forward = slice_forward, .backward = slice_backward,
+	.onnx = slice_onnx,
 };
 /* clang-format on */

@@ -4,6 +4,7 @@
  * The maximum is taken off first, so nothing overflows. dx = y * (dy - sum(y * dy)) reads outputs only: works in place.
  */
 #include "loss.h"
+#include "onnx.h"
 
 /* clang-format off */
 static const struct moka_field softmax_fields[] = {
@@ -79,6 +80,16 @@ static enum moka_status softmax_backward(const struct moka_layer *l, struct moka
 	return MOKA_OK;
 }
 
+static enum moka_status softmax_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct moka__softmax_param *p = l->param;
+
+	moka_onnx_int(o, moka_onnx_node(o, "Softmax", o->top[0], o->bottom[0], NULL), "axis",
+		      moka_shape_axis(&l->bottom[0].shape, p->axis));
+	return o->status;
+}
+
 const struct moka_layer_type moka_layer_softmax = {
 	.schema = { "Softmax", "softmax_param", 125, 39, &moka__softmax_message, "SOFTMAX", 20, NULL },
 	.doc = "turns scores into probabilities that add up to 1",
@@ -90,4 +101,5 @@ const struct moka_layer_type moka_layer_softmax = {
 	.shape = softmax_shape,
 	.forward = softmax_forward,
 	.backward = softmax_backward,
+	.onnx = softmax_onnx,
 };

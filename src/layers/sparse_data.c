@@ -30,7 +30,9 @@ static const struct moka_message sparse_data_message = { "SparseDataParameter", 
 static enum moka_status sparse_data_shape(struct moka_layer *l, struct moka_findings *f)
 {
 	const struct sparse_data_param *p = l->param;
-	const int64_t batch = l->batch > 0 ? l->batch : p->batch_size;
+	const struct moka_msg *older = moka_get_msg(l->msg, "data_param"); /* where the first such nets wrote it */
+	const int64_t said = older && !p->batch_size ? moka_get_int(older, "batch_size") : p->batch_size;
+	const int64_t batch = l->batch > 0 ? l->batch : said;
 
 	if (batch < 1)
 		return moka_layer_bad(l, f, "bad-setting", "batch_size", "sparse_data_param says no batch_size");

@@ -6,6 +6,7 @@
  * State: one byte for each channel of each item.
  */
 #include "blocks.h"
+#include "onnx.h"
 
 struct spatial_param {
 	float dropout_ratio;
@@ -92,6 +93,11 @@ static enum moka_status spatial_backward(const struct moka_layer *l, struct moka
 	return MOKA_OK;
 }
 
+static enum moka_status spatial_dropout_onnx(struct moka_onnx *o)
+{
+	return moka_onnx_same(o, 0);
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_spatial_dropout = {
 	.schema = { "SpatialDropout", "spatial_dropout_param", 155, 0, &spatial_message, NULL, 0, "Intel" },
@@ -99,5 +105,6 @@ const struct moka_layer_type moka_layer_spatial_dropout = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_INPLACE | MOKA_PARTIAL | MOKA_KEEPS_SIGN,
 	.shape = spatial_shape, .forward = spatial_forward, .backward = spatial_backward,
+	.onnx = spatial_dropout_onnx,
 };
 /* clang-format on */

@@ -5,6 +5,7 @@
  * file names it.
  */
 #include "blocks.h"
+#include "onnx.h"
 
 static enum moka_status split_forward(const struct moka_layer *l, struct moka_call *c)
 {
@@ -33,6 +34,13 @@ static enum moka_status split_backward(const struct moka_layer *l, struct moka_c
 	return MOKA_OK;
 }
 
+static enum moka_status split_onnx(struct moka_onnx *o)
+{
+	for (int i = 0; i < o->layer->n_top; i++)
+		moka_onnx_same(o, i);
+	return MOKA_OK;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_split = {
 	.schema = { "Split", NULL, 0, 0, NULL, "SPLIT", 22, NULL },
@@ -40,5 +48,6 @@ const struct moka_layer_type moka_layer_split = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = -1,
 	.flags = MOKA_ELEMENTWISE | MOKA_PARTIAL,
 	.shape = moka_shape_same, .forward = split_forward, .backward = split_backward,
+	.onnx = split_onnx,
 };
 /* clang-format on */

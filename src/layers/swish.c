@@ -4,6 +4,7 @@
  * With s = sigmoid(beta * x), dy/dx is s + beta * x * s * (1 - s). Backward reads the input; in place a copy is kept.
  */
 #include "neuron.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
@@ -59,6 +60,16 @@ static enum moka_status swish_backward(const struct moka_layer *l, struct moka_c
 	return moka__neuron_backward(l, c, swish_gradient_range, l->param);
 }
 
+static enum moka_status swish_onnx(struct moka_onnx *o)
+{
+	const struct swish_param *p = o->layer->param;
+	const char *gate = moka_onnx_value(o);
+
+	moka_onnx_node(o, "Sigmoid", gate, moka_onnx_mul(o, o->bottom[0], (double)p->beta), NULL);
+	moka_onnx_node(o, "Mul", o->top[0], o->bottom[0], gate, NULL);
+	return o->status;
+}
+
 const struct moka_layer_type moka_layer_swish = {
 	.schema = { "Swish", "swish_param", 147, 0, &swish_message, NULL, 0, NULL },
 	.doc = "x times the sigmoid of (scaled) x",
@@ -70,4 +81,5 @@ const struct moka_layer_type moka_layer_swish = {
 	.shape = swish_shape,
 	.forward = swish_forward,
 	.backward = swish_backward,
+	.onnx = swish_onnx,
 };

@@ -4,6 +4,7 @@
  * dy/dx is 1 - y * y: backward reads the output and works in place.
  */
 #include "neuron.h"
+#include "onnx.h"
 
 #include <tgmath.h>
 
@@ -37,6 +38,11 @@ static enum moka_status tanh_backward(const struct moka_layer *l, struct moka_ca
 	return moka__neuron_backward(l, c, tanh_gradient_range, NULL);
 }
 
+static enum moka_status tanh_onnx(struct moka_onnx *o)
+{
+	return moka_onnx_unary(o, "Tanh");
+}
+
 const struct moka_layer_type moka_layer_tanh = {
 	.schema = { "TanH", "tanh_param", 127, 37, &tanh_message, "TANH", 23, NULL },
 	.doc = "squeezes values into -1..1",
@@ -48,5 +54,6 @@ const struct moka_layer_type moka_layer_tanh = {
 	.shape = moka_shape_same,
 	.forward = tanh_forward,
 	.backward = tanh_backward,
+	.onnx = tanh_onnx,
 };
 /* clang-format on */

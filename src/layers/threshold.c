@@ -2,6 +2,7 @@
  * Threshold: y = 1 for x > threshold, 0 otherwise. A step has no useful gradient: nothing flows back.
  */
 #include "neuron.h"
+#include "onnx.h"
 
 struct threshold_param {
 	float threshold;
@@ -29,6 +30,16 @@ static enum moka_status threshold_forward(const struct moka_layer *l, struct mok
 	return moka__neuron_forward(l, c, threshold_range, l->param);
 }
 
+static enum moka_status threshold_onnx(struct moka_onnx *o)
+{
+	const struct threshold_param *p = o->layer->param;
+	const char *above = moka_onnx_value(o);
+
+	moka_onnx_node(o, "Greater", above, o->bottom[0], moka_onnx_number(o, (double)p->threshold), NULL);
+	moka_onnx_int(o, moka_onnx_node(o, "Cast", o->top[0], above, NULL), "to", 1); /* float */
+	return o->status;
+}
+
 const struct moka_layer_type moka_layer_threshold = {
 	.schema = { "Threshold", "threshold_param", 128, 25, &threshold_message, "THRESHOLD", 31, NULL },
 	.doc = "1 above a threshold, 0 up to it",
@@ -39,4 +50,5 @@ const struct moka_layer_type moka_layer_threshold = {
 	.flags = MOKA_INPLACE | MOKA_ELEMENTWISE | MOKA_PARTIAL | MOKA_NO_BACKWARD,
 	.shape = moka_shape_same,
 	.forward = threshold_forward,
+	.onnx = threshold_onnx,
 };

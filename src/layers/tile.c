@@ -2,6 +2,7 @@
  * Tile: repeats its bottom along one axis.
  */
 #include "blocks.h"
+#include "onnx.h"
 
 struct tile_param {
 	int32_t axis, tiles;
@@ -69,6 +70,19 @@ static enum moka_status tile_backward(const struct moka_layer *l, struct moka_ca
 	return MOKA_OK;
 }
 
+static enum moka_status tile_onnx(struct moka_onnx *o)
+{
+	const struct moka_layer *l = o->layer;
+	const struct moka_shape *s = &l->bottom[0].shape;
+	const struct tile_param *p = l->param;
+	int64_t repeats[MOKA_MAX_AXES];
+
+	for (int i = 0; i < s->n; i++)
+		repeats[i] = i == moka_shape_axis(s, p->axis) ? p->tiles : 1;
+	moka_onnx_node(o, "Tile", o->top[0], o->bottom[0], moka_onnx_whole(o, s->n, repeats), NULL);
+	return o->status;
+}
+
 /* clang-format off */
 const struct moka_layer_type moka_layer_tile = {
 	.schema = { "Tile", "tile_param", 138, 0, &tile_message, NULL, 0, NULL },
@@ -76,5 +90,6 @@ const struct moka_layer_type moka_layer_tile = {
 	.min_bottom = 1, .max_bottom = 1, .min_top = 1, .max_top = 1,
 	.flags = MOKA_PARTIAL,
 	.shape = tile_shape, .forward = tile_forward, .backward = tile_backward,
+	.onnx = tile_onnx,
 };
 /* clang-format on */

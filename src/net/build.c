@@ -98,7 +98,9 @@ static void init_layer(struct moka__build *b, struct moka_net_layer *nl, const s
 	l->type = moka_registry_find(b->o->registry, ml->type);
 	l->name = ml->name;
 	l->msg = ml->msg;
-	l->phase = moka_has(ml->msg, "phase") ? (enum moka_phase)moka_get_int(ml->msg, "phase") : b->o->phase;
+	l->phase = b->o->phase;
+	if (moka_has(ml->msg, "phase")) /* MyCaffe's RUN is testing too */
+		l->phase = moka_get_int(ml->msg, "phase") == MOKA_TRAIN ? MOKA_TRAIN : MOKA_TEST;
 	l->arena = &b->n->arena;
 	l->n_bottom = moka_count(ml->msg, "bottom");
 	l->n_top = moka_count(ml->msg, "top");

@@ -3,7 +3,7 @@
  *
  * Names, numbers and defaults are BVLC Caffe's; the words are ours. A layer's own fields are in the layer's file.
  */
-#include "proto.h"
+#include "internal.h"
 
 #include <stddef.h>
 
@@ -20,9 +20,12 @@
 #define FORK(name, num, kind, values, who, help) \
 	{ name, num, kind, MOKA_OPTIONAL, MOKA_NOWHERE, 0, NULL, values, NULL, help, who }
 
+#define SSD_SUB(name, num, msg, help) \
+	{ name, num, MOKA_MESSAGE, MOKA_OPTIONAL, MOKA_NOWHERE, 0, NULL, NULL, msg, help, "SSD" }
+
 /* ---- values ------------------------------------------------------------------------------------ */
 
-const struct moka_enum_value moka_phase_values[] = { { "TRAIN", 0 }, { "TEST", 1 }, { NULL, 0 } };
+const struct moka_enum_value moka_phase_values[] = { { "TRAIN", 0 }, { "TEST", 1 }, { "RUN", 2 }, { NULL, 0 } };
 const struct moka_enum_value moka_engine_values[] = { { "DEFAULT", 0 }, { "CAFFE", 1 }, { "CUDNN", 2 }, { NULL, 0 } };
 const struct moka_enum_value moka_pool_values[] = { { "MAX", 0 }, { "AVE", 1 }, { "STOCHASTIC", 2 }, { NULL, 0 } };
 
@@ -140,6 +143,13 @@ static const struct moka_field transform_fields[] = {
 	MOKA_F_REP(struct moka_transform_param, mean_value, 5, MOKA_FLOAT, "mean to take off: one, or one a channel"),
 	MOKA_F_BOOL(struct moka_transform_param, force_color, 6, 0, "decode as three channels"),
 	MOKA_F_BOOL(struct moka_transform_param, force_gray, 7, 0, "decode as one channel"),
+	SSD_SUB("resize_param", 8, &moka__picture_resize, "AnnotatedData: to which size, and how"),
+	SSD_SUB("noise_param", 9, &moka__picture_noise, "AnnotatedData: what is done to the picture after"),
+	SSD_SUB("emit_constraint", 10, &moka__picture_emit, "AnnotatedData: which objects of a cut-out stay"),
+	FORK("crop_h", 11, MOKA_UINT32, NULL, "SSD", "AnnotatedData: height of what is cut out, where crop_size is 0"),
+	FORK("crop_w", 12, MOKA_UINT32, NULL, "SSD", "AnnotatedData: its width"),
+	SSD_SUB("distort_param", 13, &moka__picture_distort, "AnnotatedData: colours changed at random"),
+	SSD_SUB("expand_param", 14, &moka__picture_expand, "AnnotatedData: the picture put on a larger one"),
 	MOKA_F_END
 };
 const struct moka_message moka_transform_message = {

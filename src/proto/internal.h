@@ -156,4 +156,8 @@ const char *moka__message_text(const struct moka_message *m);
 /* A warning, with what can be said about the name. */
 void moka__unknown_field(struct moka_findings *f, struct moka_loc loc, const struct moka__unknown *u);
 
+/* pictures.c: what SSD's transform_param holds. */
+extern const struct moka_message moka__picture_resize, moka__picture_noise, moka__picture_distort, moka__picture_expand,
+	moka__picture_emit;
+
 #endif

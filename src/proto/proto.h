@@ -142,7 +142,7 @@ extern const struct moka_message moka_net_state_message;
 extern const struct moka_message moka_net_state_rule_message;
 extern const struct moka_message moka_transform_message;  /* TransformationParameter */
 extern const struct moka_message moka_loss_message;	  /* LossParameter */
-extern const struct moka_enum_value moka_phase_values[];  /* TRAIN 0, TEST 1 */
+extern const struct moka_enum_value moka_phase_values[];  /* TRAIN 0, TEST 1, MyCaffe's RUN 2 */
 extern const struct moka_enum_value moka_engine_values[]; /* DEFAULT CAFFE CUDNN */
 extern const struct moka_enum_value moka_pool_values[];	  /* MAX AVE STOCHASTIC */
 

@@ -6,6 +6,8 @@
  *     layer { name: "w" type: "Parameter" top: "w" ... }
  *     layer { name: "conv" type: "Convolution" bottom: "data" bottom: "w" top: "conv" param_bottoms: 1 }
  *
+ * And the size of a crop that a setting names becomes a bottom: `bottom: "a" crop_param { blob_name: "b" }` of an old SimpleCrop.
+ *
  * With `param { name: "w" }` in both instead of the last bottom, every Caffe reads the same net.
  */
 #include "upgrade.h"
@@ -119,9 +121,27 @@ static enum moka_status share(struct moka__upgrade *u, struct moka_msg *layer, i
 	return MOKA_OK;
 }
 
+/* SimpleCrop with one bottom: the blob that crop_param's blob_name names becomes the second. */
+static enum moka_status name_to_bottom(struct moka__upgrade *u, struct moka_msg *layer)
+{
+	struct moka_msg *param = moka_get_msg(layer, "crop_param");
+	const char *blob = param ? moka_get_string(param, "blob_name", "") : "";
+
+	if (!*blob || moka_count(layer, "bottom") != 1 || strcmp(moka_get_string(layer, "type", ""), "SimpleCrop"))
+		return MOKA_OK;
+	if (!moka_add_string(u->arena, layer, u->schema, "bottom", blob))
+		return MOKA_ERR_NOMEM;
+	moka_remove(param, "blob_name");
+	return MOKA_OK;
+}
+
 enum moka_status moka__upgrade_bottoms(struct moka__upgrade *u)
 {
 	bool told = false;
+
+	for (const struct moka_node *n = moka_next(u->net, "layer", NULL); n; n = moka_next(u->net, "layer", n))
+		if (n->kind == MOKA_NODE_MESSAGE)
+			MOKA_TRY(name_to_bottom(u, n->u.m));
 
 	for (const struct moka_node *n = moka_next(u->net, "layer", NULL); n; n = moka_next(u->net, "layer", n)) {
 		const struct moka_node *said = n->kind == MOKA_NODE_MESSAGE ? moka_get(n->u.m, FIELD) : NULL;

@@ -357,6 +357,15 @@ static bool says_itself(const struct moka_solver *s, enum moka_status st)
 	return st == MOKA_OK || st == MOKA_ERR_INTERRUPTED || s->diverged;
 }
 
+/* Half-written snapshots of runs that were killed. */
+static void sweep(struct moka_solver *s)
+{
+	const char *names = moka__writes_snapshots(s) ? moka_arena_printf(&s->arena, "%s_", s->prefix) : NULL;
+
+	if (names)
+		moka_out_sweep(names);
+}
+
 enum moka_status moka_solver_run(struct moka_solver *s, struct moka_error *err)
 {
 	struct moka_solver_event e = { .kind = MOKA_EVENT_START };
@@ -365,6 +374,7 @@ enum moka_status moka_solver_run(struct moka_solver *s, struct moka_error *err)
 	bool ended;
 
 	s->started = moka_now();
+	sweep(s);
 	e.text = s->net->name;
 	e.file = moka_get_string(s->root, "lr_policy", "fixed");
 	moka__solver_event(s, &e);

@@ -118,6 +118,7 @@ static enum moka_status build_net(struct moka_solver *s, int which, struct moka_
 				       .sources = s->o.sources,
 				       .registry = s->o.registry,
 				       .skip_bad = s->o.skip_bad,
+				       .read_threads = s->o.read_threads,
 				       .seed = s->seed };
 	struct moka_exec_options eo = {
 		.keep = MOKA_KEEP_ALL, .backward = which < 0, .pool = s->o.pool, .seed = s->seed
@@ -286,6 +287,12 @@ void moka_solver_free(struct moka_solver *s)
 	free(s->kept);
 	moka_arena_release(&s->arena);
 	free(s);
+}
+
+bool moka_solver_seed(const struct moka_solver *s, uint64_t *seed)
+{
+	*seed = s->seed;
+	return s->o.seed >= 0 || moka_get_int(s->root, "random_seed") >= 0;
 }
 
 int64_t moka_solver_iter(const struct moka_solver *s)

@@ -95,6 +95,7 @@ struct moka_solver_options {
 	int early_stop;	       /* > 0: stop after so many tests in which keep_best did not improve */
 	double max_seconds;    /* > 0: snapshot and stop then */
 	int overfit;	       /* > 0: the same so many batches again and again */
+	int read_threads;      /* that read ahead for each data layer; 0: as many as seem good */
 	int64_t skip_bad;      /* damaged records that each data layer may leave out */
 };
 
@@ -103,6 +104,8 @@ enum moka_status moka_solver_new(struct moka_solver **out, struct moka_model *so
 				 const struct moka_solver_options *o, struct moka_findings *f);
 void moka_solver_free(struct moka_solver *s);
 enum moka_status moka_solver_run(struct moka_solver *s, struct moka_error *err); /* to max_iter, or to a stop request */
+/* The seed of this run; false: nobody gave one, it was drawn from the clock. */
+bool moka_solver_seed(const struct moka_solver *s, uint64_t *seed);
 int64_t moka_solver_iter(const struct moka_solver *s);
 const struct moka_net *moka_solver_net(const struct moka_solver *s);
 int moka_solver_test_nets(const struct moka_solver *s);

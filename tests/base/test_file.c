@@ -279,6 +279,29 @@ T_TEST(paths_are_found_beside)
 	moka_arena_release(&a);
 }
 
+/* Only files of that prefix, of processes that are gone. */
+T_TEST(leftovers_of_the_dead_are_swept)
+{
+	static const char *const names[] = { "s_iter_5.caffemodel.tmp-2147483646",
+					     "s_iter_5.solverstate.tmp-2147483646-3",
+					     "s_best.caffemodel.tmp-2147483646.txt",
+					     "t_iter_5.caffemodel.tmp-2147483646", "s_iter_6.caffemodel" };
+	char alive[64];
+
+	snprintf(alive, sizeof(alive), "s_iter_7.caffemodel.tmp-%ld", (long)getpid());
+	for (size_t i = 0; i < MOKA_COUNT(names); i++)
+		close(open(in_tmp(names[i]), O_CREAT | O_WRONLY, 0600));
+	close(open(in_tmp(alive), O_CREAT | O_WRONLY, 0600));
+	T_INT(moka_out_sweep(in_tmp("s_")), 2);
+	for (size_t i = 0; i < MOKA_COUNT(names); i++)
+		T_INT(access(in_tmp(names[i]), F_OK), i < 2 ? -1 : 0);
+	T_INT(access(in_tmp(alive), F_OK), 0);
+	T_INT(moka_out_sweep(in_tmp("s_")), 0);
+	for (size_t i = 2; i < MOKA_COUNT(names); i++)
+		unlink(in_tmp(names[i]));
+	unlink(in_tmp(alive));
+}
+
 static const struct CMUnitTest tests[] = {
 	T_CASE(write_then_read),
 	T_CASE(missing_file_names_the_nearest),
@@ -291,6 +314,7 @@ static const struct CMUnitTest tests[] = {
 	T_CASE(full_disk_leaves_the_old_file),
 	T_CASE(full_device_says_so),
 	T_CASE(missing_folder_for_output),
+	T_CASE(leftovers_of_the_dead_are_swept),
 	T_CASE(paths_are_found_beside),
 };
 

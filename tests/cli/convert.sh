@@ -93,10 +93,19 @@ else
 	skip "HDF5 as Caffe reads it" "no h5dump"
 fi
 
+# ONNX (tests/cli/onnx.py reads what is written): the same from a model and its weights as from a model that carries them.
+run convert net.prototxt w.caffemodel -o net.onnx
+expect ONNX 0
+run convert full.caffemodel -o own.onnx
+expect "ONNX of a model that carries its weights" 0
+same "ONNX of a model that carries its weights" net.onnx own.onnx
+run convert net.prototxt nothere.caffemodel -o not.onnx
+expect "ONNX without the weights that were named" 1
+if [ -e not.onnx ]; then bad "ONNX without the weights that were named" "a file all the same"; else good; fi
+
 # What can't be.
-run convert net.prototxt -o net.onnx
-expect ONNX 1
-err ONNX "yet"
+run convert --raw net.prototxt -o x.onnx
+expect "--raw to ONNX" 2
 run convert net.prototxt w.caffemodel --raw -o x.caffemodel
 expect "--raw takes one file" 2
 run convert --raw net.prototxt -o x.npz

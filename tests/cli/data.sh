@@ -322,4 +322,85 @@ tool upgrade_net_proto_text old_solver x
 expect "a solver is no net" 1
 tool upgrade_net_proto_text old.prototxt
 expect "no file to write" 2
+# Pictures with boxes: VOC's XML and text give the same database; a small SSD net learns from it, the same with every number of readers.
+mkdir boxes
+i=0
+for f in $(sed 's/ .*//' good_list | head -6); do
+	cp "p/$f" boxes/$i.png
+	if [ $i != 4 ]; then
+		cat >boxes/$i.xml <<END
+<?xml version="1.0"?><!-- <object> --><annotation><filename>$i.png</filename>
+<size><width>8</width><height>6</height><depth>1</depth></size>
+<object><name>cat</name><part><name>head</name><bndbox><xmin>0</xmin></bndbox></part><difficult>0</difficult>
+ <bndbox><xmin>1</xmin><ymin>2</ymin><xmax>$((4 + i % 2))</xmax><ymax>5</ymax></bndbox></object>
+<object><name> dog </name><bndbox><xmin>4</xmin><ymin>0</ymin><xmax>8</xmax><ymax>3</ymax></bndbox></object>
+<object><name>cat</name><bndbox><xmin>0</xmin><ymin>0</ymin><xmax>4</xmax><ymax>3</ymax></bndbox></object></annotation>
+END
+		printf '1 1 2 %s 5\n2 4 0 8 3\n1 0 0 4 3\n' $((4 + i % 2)) >boxes/$i.txt
+	fi
+	echo "$i.png $i.xml" >>xml_list
+	echo "$i.png $i.txt" >>txt_list
+	i=$((i + 1))
+done
+cat >labelmap.prototxt <<'END'
+item { name: "none_of_the_above" label: 0 display_name: "background" }
+item { name: "cat" label: 1 } item { name: "dog" label: 2 display_name: "a dog" }
+END
+ln -s "$MOKA" convert_annoset
+tool convert_annoset --anno_type=detection --label_type=xml --label_map_file=labelmap.prototxt --check_label=True --min_dim=0 --max_dim=0 \
+	--resize_height=0 --resize_width=0 --backend=lmdb --shuffle=False --check_size=False --encode_type=png --encoded=True boxes/ xml_list voc
+expect convert_annoset 0
+out convert_annoset "voc: 6 pictures"
+run data images boxes/ txt_list -o txt_boxes --anno_type detection --label_type txt --encode_type png
+expect "boxes in text" 0
+sed -i s/cat/cow/ boxes/2.xml
+run data images boxes/ xml_list -o cow --anno_type detection --label_map_file labelmap.prototxt
+expect "a name that the map doesn't have" 1
+err "a name that the map doesn't have" "boxes/2.xml: an object is 'cow', which the label map doesn't have"
+run data images boxes/ xml_list -o none --anno_type detection
+expect "no label map" 2
+printf '0.png\n' >one_name
+run data images boxes/ one_name -o none --anno_type detection --label_type txt
+err "a line of one name" "one_name:1: a line is PICTURE BOXES"
+for db in voc txt_boxes; do
+	cat >$db.prototxt <<END
+layer { name: "data" type: "AnnotatedData" top: "data" top: "label" transform_param { force_color: true mean_value: 100 mirror: true scale: 0.01
+    resize_param { height: 32 width: 32 interp_mode: LINEAR interp_mode: AREA interp_mode: NEAREST interp_mode: CUBIC interp_mode: LANCZOS4 }
+    emit_constraint { emit_type: CENTER } distort_param { brightness_prob: 0.5 brightness_delta: 32 contrast_prob: 0.5 contrast_lower: 0.5
+    contrast_upper: 1.5 hue_prob: 0.5 hue_delta: 18 saturation_prob: 0.5 saturation_lower: 0.5 saturation_upper: 1.5 }
+    expand_param { prob: 0.5 max_expand_ratio: 4 } }
+  data_param { source: "$db" batch_size: 4 backend: LMDB }
+  annotated_data_param { batch_sampler { max_sample: 1 max_trials: 1 } batch_sampler { sampler { min_scale: 0.3 max_scale: 1
+    min_aspect_ratio: 0.5 max_aspect_ratio: 2 } sample_constraint { min_jaccard_overlap: 0.1 } max_sample: 1 max_trials: 50 } } }
+layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 8 kernel_size: 8 stride: 8 weight_filler { type: "xavier" } } }
+layer { name: "r" type: "ReLU" bottom: "c" top: "c" }
+layer { name: "loc" type: "Convolution" bottom: "c" top: "loc" convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "locp" type: "Permute" bottom: "loc" top: "locp" permute_param { order: 0 order: 2 order: 3 order: 1 } }
+layer { name: "locf" type: "Flatten" bottom: "locp" top: "locf" }
+layer { name: "conf" type: "Convolution" bottom: "c" top: "conf" convolution_param { num_output: 3 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "confp" type: "Permute" bottom: "conf" top: "confp" permute_param { order: 0 order: 2 order: 3 order: 1 } }
+layer { name: "conff" type: "Flatten" bottom: "confp" top: "conff" }
+layer { name: "prior" type: "PriorBox" bottom: "c" bottom: "data" top: "prior" prior_box_param { min_size: 14 variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2 } }
+layer { name: "loss" type: "MultiBoxLoss" bottom: "locf" bottom: "conff" bottom: "prior" bottom: "label" top: "loss" include { phase: TRAIN }
+  multibox_loss_param { num_classes: 3 } }
+END
+	cat >$db.solver <<END
+net: "$db.prototxt" base_lr: 0.01 lr_policy: "fixed" momentum: 0.9 max_iter: 30 random_seed: 5 snapshot_prefix: "ssd_$db" snapshot: 10 display: 0
+END
+	for readers in 1 2 4; do
+		run train --solver $db.solver --log $db.jsonl --read-threads $readers
+		expect "SSD on $db, $readers readers" 0
+		mv ssd_${db}_iter_30.caffemodel ${db}_$readers
+		run train --solver $db.solver --snapshot ssd_${db}_iter_10.solverstate --read-threads $readers
+		expect "SSD on $db resumed, $readers readers" 0
+		same "SSD on $db resumed, $readers readers" ${db}_$readers ssd_${db}_iter_30.caffemodel
+		same "SSD on $db, $readers readers" ${db}_$readers ${db}_1
+	done
+	grep -q '"loss":0[,}]' $db.jsonl && bad "SSD on $db" "a loss of 0: no boxes arrived" || good
+done
+for db in voc txt_boxes; do grep -o '"iter":[0-9]*,"loss":[^,]*' $db.jsonl >$db.losses; done
+same "XML as text" voc.losses txt_boxes.losses
+if [ "$(wc -l <voc.losses)" -ge 20 ]; then good; else bad "XML as text" "few losses in the log"; fi
+run explain voc.solver
+expect "explain AnnotatedData" 0
 finish

@@ -8,6 +8,7 @@ import math
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import struct
@@ -147,8 +148,8 @@ def caffe_log():
 
 # ---- the same again -----------------------------------------------------------------------------------
 
-def snapshot_bytes(ending=""):
-    return [read("snap/s_iter_100.%s%s" % (kind, ending)) for kind in ("caffemodel", "solverstate")]
+def snapshot_bytes(ending="", last=100):
+    return [read("snap/s_iter_%d.%s%s" % (last, kind, ending)) for kind in ("caffemodel", "solverstate")]
 
 
 def losses(path):
@@ -183,6 +184,120 @@ def same_again():
             whole, rest = tests_of("one.jsonl"), tests_of("rest%s.jsonl" % threads)
             check("%s: resumed tests" % form, rest == {k: v for k, v in whole.items() if k >= 30}, str(rest))
             os.unlink("rest%s.jsonl" % threads)
+
+
+# ---- every kind of data, whoever reads it ------------------------------------------------------------------
+
+SOURCES = {
+    "LMDB": 'type: "Data" transform_param { scale: 0.004 mirror: true crop_size: 7 } data_param { source: "db" backend: LMDB batch_size: 16 rand_skip: 50 }',
+    "LevelDB": 'type: "Data" transform_param { scale: 0.004 mirror: true crop_size: 7 } data_param { source: "level" backend: LEVELDB batch_size: 16 }',
+    "ImageData": 'type: "ImageData" transform_param { scale: 0.004 mirror: true crop_size: 7 } '
+                 'image_data_param { source: "list" root_folder: "pictures/" is_color: false shuffle: true rand_skip: 9 batch_size: 16 }',
+    "HDF5Data": 'type: "HDF5Data" hdf5_data_param { source: "h5list" shuffle: true batch_size: 16 }',
+    "WindowData": 'type: "WindowData" transform_param { mirror: true crop_size: 6 } '
+                  'window_data_param { source: "windows" scale: 0.004 batch_size: 16 fg_fraction: 0.5 context_pad: 1 }',
+}
+
+
+def make_sources():
+    moka("data", "mnist", "images", "labels", "-o", "level", "--backend", "leveldb", name="leveldb")
+    moka("data", "pictures", "db", "-o", "pictures", "--count", "60", name="pictures")
+    names = sorted(os.listdir("pictures"))
+    with open("list", "w") as f:
+        f.writelines("%s %s\n" % (n, re.search(r"label(\d)", n).group(1)) for n in names)
+    with open("windows", "w") as f:
+        for i, n in enumerate(names[:20]):
+            f.write("# %d\npictures/%s\n3\n8\n8\n2\n%d 0.9 0 0 6 6\n0 0.1 1 1 7 7\n" % (i, n, 1 + i % 9))
+    with open("out.prototxt", "w") as f:
+        f.write(NET.split("layer { name: \"ip1\"")[0] + 'layer { name: "out" type: "HDF5Output" bottom: "data" bottom: "label" '
+                'hdf5_output_param { file_name: "data.h5" } }')
+    moka("run", "out.prototxt", "--phase", "test", name="HDF5Output")
+    with open("h5list", "w") as f:
+        f.write("data.h5\n")
+
+
+def sources():
+    """Every source, read ahead by 1, 2 and 4 threads, in one piece and resumed: the same weights, bit for bit. A LevelDB is read by both
+    nets at once."""
+    make_sources()
+    for kind, layer in SOURCES.items():
+        with open("source.prototxt", "w") as f:
+            f.write('layer { name: "data" top: "data" top: "label" %s }\n' % layer + "layer { name: \"ip1\"" +
+                    NET.split("layer { name: \"ip1\"")[1])
+        solver("source_solver.prototxt", net='"source.prototxt"', max_iter="40", snapshot="15", test_interval="20")
+        want = None
+        for threads in ("1", "2", "4"):
+            fresh()
+            moka("train", "--solver", "source_solver.prototxt", "--read-threads", threads, name=kind)
+            got = snapshot_bytes(last=40)
+            want = want or got
+            check("%s: %s reading threads" % (kind, threads), got == want)
+            kept = {n: read("snap/" + n) for n in os.listdir("snap") if "_15." in n}
+            fresh()
+            for n, data in kept.items():
+                with open("snap/" + n, "wb") as f:
+                    f.write(data)
+            moka("train", "--solver", "source_solver.prototxt", "--snapshot", "snap/s_iter_15.solverstate",
+                 "--read-threads", threads, name=kind + ", resumed")
+            check("%s: resumed, %s reading threads" % (kind, threads), snapshot_bytes(last=40) == want)
+    check("LevelDB: nothing is left beside it", not [n for n in os.listdir(".") if ".view-" in n])
+
+
+def unseeded():
+    """Without a seed: the run says which it took, which repeats it; a resumed run says that it isn't the same run."""
+    fresh()
+    solver("unseeded.prototxt", random_seed="-1", snapshot="30")
+    _, err = moka("train", "--solver", "unseeded.prototxt", name="unseeded")
+    m = re.search(r"note: random_seed isn't set; --seed (\d+) repeats this run", err)
+    check("unseeded: says its seed", m is not None, err[:500])
+    want = snapshot_bytes()
+    _, err = moka("train", "--solver", "unseeded.prototxt", "--snapshot", "snap/s_iter_30.solverstate", name="unseeded, resumed")
+    check("unseeded: resumed says so", "not with those of the run that wrote 'snap/s_iter_30.solverstate'" in err, err[:500])
+    fresh()
+    moka("train", "--solver", "unseeded.prototxt", "--seed", m.group(1) if m else "1", name="unseeded, again")
+    check("unseeded: repeated", snapshot_bytes() == want)
+
+
+def no_room():
+    """No room for a snapshot (a limit on the size of files stands for a full disk): an end with a word, what was there stays whole."""
+    fresh()
+    solver("room.prototxt", max_iter="60", snapshot="30")
+    moka("train", "--solver", "room.prototxt", name="room")
+    kept = {n: read("snap/" + n) for n in os.listdir("snap")}
+    r = subprocess.run([MOKA, "train", "--solver", "room.prototxt", "--snapshot", "snap/s_iter_30.solverstate"], stderr=subprocess.PIPE,
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)), timeout=120)
+    err = r.stderr.decode()
+    check("no room: status", r.returncode == 1, "%d: %s" % (r.returncode, err[-800:]))
+    check("no room: says what and which snapshot", "File too large" in err and "s_iter_30.solverstate" in err, err[-800:])
+    check("no room: what was there stays", {n: read("snap/" + n) for n in os.listdir("snap")} == kept, str(os.listdir("snap")))
+
+
+def explained_rates():
+    """The rates that explain tells beforehand are those that the run has, through a warm-up too."""
+    for more in (dict(warmup_iter="8", warmup_start_lr="0.001"),
+                 dict(lr_policy='"multistep"', stepvalue="9\nstepvalue: 9\nstepvalue: 30", warmup_iter="12", warmup_start_lr="0"),
+                 dict(lr_policy='"inv"', power="0.75", gamma="0.01")):
+        fresh()
+        solver("rates.prototxt", max_iter="60", snapshot="0", test_interval="100", **more)
+        moka("train", "--solver", "rates.prototxt", "--log", "rates.jsonl", name="rates")
+        had = {e["iter"]: e["lr"] for e in lines("rates.jsonl") if e["event"] == "train"}
+        out, _ = moka("explain", "rates.prototxt", name="rates, explained")
+        told = {int(i): float(lr) for i, lr in re.findall(r"^ +(\d+)  ([\d.e-]+)", out.split("learning rate")[-1], re.M)}
+        told = {i: lr for i, lr in told.items() if i in had}
+        check("rates: enough rows", len(told) >= 4, out[-2000:])
+        check("rates: as told", all(abs(had[i] - lr) <= 1e-3 * lr for i, lr in told.items()), "%s %s" % (told, had))
+
+
+def leftovers():
+    """What a killed run left half-written goes at the next start; what others write stays."""
+    fresh()
+    solver("left.prototxt", max_iter="5", snapshot="5")
+    dead, alive = "snap/s_iter_3.caffemodel.tmp-2147483646", "snap/s_iter_3.solverstate.tmp-%d" % os.getpid()
+    for name in (dead, alive, "snap/other.caffemodel.tmp-2147483646"):
+        open(name, "w").close()
+    moka("train", "--solver", "left.prototxt", name="leftovers")
+    check("leftovers: gone", not os.path.exists(dead))
+    check("leftovers: others' stay", os.path.exists(alive) and os.path.exists("snap/other.caffemodel.tmp-2147483646"))
 
 
 # ---- other forms of the log ------------------------------------------------------------------------------
@@ -441,7 +556,7 @@ def main():
         make_data()
         with open("net.prototxt", "w") as f:
             f.write(NET)
-        for part in (caffe_log, same_again, tensorboard, csv_log, stops, truncated, trials, diverging, fine_tuning,
+        for part in (caffe_log, same_again, sources, leftovers, unseeded, no_room, explained_rates, tensorboard, csv_log, stops, truncated, trials, diverging, fine_tuning,
                      as_caffe, curves):
             if len(sys.argv) > 2 and part.__name__ not in sys.argv[2:] and part is not caffe_log:
                 continue

@@ -27,6 +27,10 @@ static const struct setting settings[] = {
 	{ CONV("num_output: 6 kernel_size: 3 pad: 1 stride: 2 group: 6"), "2x6x8x7", "2x6x4x4", 3, 3, 2, 2, 1, 1, 1, 6 },
 	{ CONV("num_output: 6 kernel_size: 3 pad: 1 group: 3"), "2x3x5x6", "2x6x5x6", 3, 3, 1, 1, 1, 1, 1, 3 },
 	{ CONV("num_output: 127 kernel_size: 3"), "1x13x9x9", "1x127x7x7", 3, 3, 1, 1, 0, 0, 1, 1 },
+	/* a kernel that hangs over, by less than a stride */
+	{ CONV("num_output: 2 kernel_size: 2 stride: 2"), "2x3x1x4", "2x2x1x2", 2, 2, 2, 2, 0, 0, 1, 1 },
+	{ CONV("num_output: 20 kernel_size: 11 stride: 4"), "2x3x8x9", "2x20x1x1", 11, 11, 4, 4, 0, 0, 1, 1 },
+	{ CONV("num_output: 3 kernel_size: 3 stride: 2 group: 3"), "2x3x2x2", "2x3x1x1", 3, 3, 2, 2, 0, 0, 1, 3 },
 	{ CONV("num_output: 2 kernel_size: 3"), "0x3x7x6", "0x2x5x4", 3, 3, 1, 1, 0, 0, 1, 1 },
 };
 /* clang-format on */

@@ -39,6 +39,8 @@
 static const struct lt_gradient_row rows[] = {
 	NEURON("HardSigmoid"), NEURON("HardSwish"), NEURON("HSigmoid"), NEURON("HSwish"), NEURON("Mish"), NEURON("ReLU6"),
 	{ "HardSigmoid, steep", ONE("HardSigmoid", "hard_sigmoid_param { alpha: -0.7 beta: 0.3 }"), "13" },
+	{ "MTCNNEuclideanLoss", TWO("MTCNNEuclideanLoss", "loss_weight: 2"), "3x4 3x4" },
+	{ "MTCNNEuclideanLoss, one sample with a label", THREE("MTCNNEuclideanLoss", "loss_param { ignore_label: 7 }"), "1x4x1x1 1x4 1:z" },
 	{ "CReLU", ONE("CReLU", ""), "3x2x5" },
 	{ "CReLU, no planes", ONE("CReLU", ""), "3x4" },
 	{ "Axpy", THREE("Axpy", ""), "2x3x1x1 2x3x4x5 2x3x4x5" },

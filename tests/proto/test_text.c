@@ -152,7 +152,7 @@ static const struct {
 	{ "base_lr: 0.1", "unknown-field", 1, 1, "base_lr", "a solver has it", NULL },
 	{ "layers { type: 'Convolution' param { lr_mult: 1 } }", "mixed-syntax", 1, 1, "not in quotes", "layer", "layer {\n  type: \"Convolution\"\n  param {\n    lr_mult: 1\n  }\n}\n" },
 	{ "layer { blobs_lr: 1 type: CONVOLUTION }", "mixed-syntax", 1, 1, "in quotes", "layers", "layers {\n  type: CONVOLUTION\n  blobs_lr: 1\n}\n" },
-	{ "layers { type: UNPOOLING }", "unknown-v1-type", 1, 16, "DeconvNet", NULL, "layers {\n  type: UNPOOLING\n}\n" },
+	{ "layers { type: AWESOME }", "unknown-v1-type", 1, 16, "DeconvNet", NULL, "layers {\n  type: AWESOME\n}\n" },
 	{ "layers { type: PRE_LU }", "unknown-v1-type", 1, 16, "\"PReLU\"", NULL, "layers {\n  type: PReLU\n}\n" },
 	{ "name: 'a'\n<<<<<<< HEAD\ninput: 'b'\n=======\ninput: 'c'\n>>>>>>> other\n", "merge-conflict", 2, 1, "merge-conflict", "delete the markers", NULL },
 };

@@ -171,6 +171,8 @@ T_TEST(knows_forks)
 	T_TRUE(moka_fork_of_field("FillerParameter", "roi_pooling_param") == NULL);
 	T_HAS(moka_fork_of_layer("MultiBoxLoss"), "SSD");
 	T_HAS(moka_fork_of_layer("Axpy"), "SENet");
+	T_HAS(moka_fork_of_layer("DataSequence"), "MyCaffe");
+	T_TRUE(moka_fork_of_layer("CPMData") == NULL); /* a type of Moka's own now */
 	T_TRUE(moka_fork_of_layer("Convolution") == NULL);
 	T_TRUE(moka_fork_of_layer("Axpy PriorBox") == NULL);
 }

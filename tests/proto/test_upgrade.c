@@ -12,6 +12,8 @@ static const struct row {
 } nets[] = {
 	{ "layer { name: 'a' type: 'ReLU' }", "layer {\n  name: \"a\"\n  type: \"ReLU\"\n}\n", "" },
 	/* parameters that come in as bottoms */
+	{ "layer { type: 'SimpleCrop' bottom: 'x' top: 'y' crop_param { blob_name: 'b' } }",
+	  "layer {\n  type: \"SimpleCrop\"\n  bottom: \"x\"\n  bottom: \"b\"\n  top: \"y\"\n  crop_param {\n  }\n}\n", "" },
 	{ "layer { name: 'w' type: 'Parameter' top: 'w' } layer { name: 'c' type: 'Convolution' bottom: 'x' bottom: 'w' top: 'y' param_bottoms: 1 }",
 	  "layer {\n  name: \"w\"\n  type: \"Parameter\"\n  top: \"w\"\n  param {\n    name: \"w\"\n  }\n}\n"
 	  "layer {\n  name: \"c\"\n  type: \"Convolution\"\n  bottom: \"x\"\n  top: \"y\"\n  param {\n    name: \"w\"\n  }\n}\n",
@@ -45,7 +47,8 @@ static const struct row {
 	/* in a current layer BVLC ignores them */
 	{ "layer { type: 'Data' data_param { scale: 0.5 } }", "layer {\n  type: \"Data\"\n  data_param {\n    scale: 0.5\n  }\n}\n", "idle-field " },
 	/* a type of a fork is kept by its name; a current name in the old manner is understood, with its fields */
-	{ "layers { type: UNPOOLING unpooling_param { a: 1 } }", "layer {\n  type: \"UNPOOLING\"\n  unpooling_param {\n    a: 1\n  }\n}\n", "upgraded-v1 " },
+	{ "layers { type: AWESOME awesome_param { a: 1 } }", "layer {\n  type: \"AWESOME\"\n  awesome_param {\n    a: 1\n  }\n}\n", "upgraded-v1 " },
+	{ "layers { type: UNPOOLING unpooling_param { pad: 1 } }", "layer {\n  type: \"Unpooling\"\n  unpooling_param {\n    pad: 1\n  }\n}\n", "upgraded-v1 " },
 	{ "layers { type: PRELU prelu_param { channel_shared: true } }",
 	  "layer {\n  type: \"PReLU\"\n  prelu_param {\n    channel_shared: true\n  }\n}\n", "upgraded-v1 " },
 	{ "layers { type: CONCAT propagate_down: true propagate_down: 0 phase: TEST phase: WHEN prelu_param: 3 }",
