@@ -70,6 +70,8 @@ static const struct lt_gradient_row rows[] = {
 	{ "Pooling, dilated", ONE("Pooling", "pooling_param { kernel_size: 2 dilation: 2 pad: 1 }"), "2x2x5x6" },
 	{ "Pooling, dilated averages", ONE("Pooling", "pooling_param { pool: AVE kernel_size: 3 dilation: 2 pad: 2 stride: 2 }"), "2x2x6x5" },
 	{ "Pooling, least", ONE("Pooling", "pooling_param { pool: MIN kernel_size: 3 stride: 2 pad: 1 }"), "2x2x6x5" },
+	{ "PoolingND", ONE("PoolingND", "pooling_nd_param { kernel_size: 2 stride: 2 }"), "2x2x4x4x2" },
+	{ "PoolingND, averages", ONE("PoolingND", "pooling_nd_param { pool: AVE kernel_size: 3 stride: 2 }"), "1x2x5x5" },
 	{ "Flip", ONE("Flip", "flip_param { flip_height: true }"), "2x2x3x4" },
 	{ "Interp", ONE("Interp", "interp_param { height: 7 width: 3 }"), "2x2x4x5", MOKA_TEST, 0, 1e-5 },
 	{ "Interp, zoom", ONE("Interp", "interp_param { zoom_factor: 3 }"), "1x2x3x4", MOKA_TEST, 0, 1e-5 },
