@@ -14,7 +14,7 @@
 
 #include <tgmath.h>
 
-static const struct moka_enum_value region_values[] = { { "MOKA__ACROSS_CHANNELS", 0 },
+static const struct moka_enum_value region_values[] = { { "ACROSS_CHANNELS", 0 },
 							{ "WITHIN_CHANNEL", 1 },
 							{ NULL, 0 } };
 
