@@ -17,6 +17,15 @@ def npy(path):
     return struct.unpack("<%df" % (len(data) // 4), data), shape
 
 
+def agreement(points, labels):
+    """The share of points whose nearest neighbour among them is of their class."""
+    right = 0
+    for i, (x, y) in enumerate(points):
+        nearest = min((j for j in range(len(points)) if j != i), key=lambda j: (points[j][0] - x) ** 2 + (points[j][1] - y) ** 2)
+        right += labels[i] == labels[nearest]
+    return right / len(points)
+
+
 def main():
     values, shape = npy(sys.argv[1])
     labels, _ = npy(sys.argv[2])
@@ -34,6 +43,8 @@ def main():
         print('<circle cx="%d" cy="%d" r="5" fill="%s"/>' % (SIZE + 10, MARGIN + 22 * i, COLOURS[i % 10]))
         print('<text x="%d" y="%d">%s</text>' % (SIZE + 22, MARGIN + 22 * i + 5, name.replace("&", "&amp;").replace("<", "&lt;")))
     print("</svg>")
+    some = list(zip(xs, ys))[:1500]
+    print("of %d points, %.3f have a nearest neighbour of their own class" % (len(some), agreement(some, labels)), file=sys.stderr)
 
 
 main()
