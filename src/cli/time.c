@@ -5,6 +5,7 @@
  * slow down what is reported. Inputs are random numbers (labels are zeros: class 0 exists in every net).
  */
 #include "cli.h"
+#include "explain/explain.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -174,18 +175,6 @@ static void print_layers(struct timing *t)
 	}
 }
 
-/* "conv1 + bn1 + relu1"; the blob where a step only copies it. Cut to size. */
-static void step_name(const struct moka_net *n, const struct moka_plan_step *s, char *out, size_t size)
-{
-	size_t at = 0;
-
-	out[0] = '\0';
-	if (!s->n_layers && s->out_blob >= 0)
-		snprintf(out, size, "(%s)", n->blobs[s->out_blob].name);
-	for (int i = 0; i < s->n_layers && at + 1 < size; i++)
-		at += (size_t)snprintf(out + at, size - at, "%s%s", i ? " + " : "", n->layers[s->layers[i]].l.name);
-}
-
 static void print_steps(struct timing *t)
 {
 	const int n = moka_plan_steps(t->plan);
@@ -200,7 +189,7 @@ static void print_steps(struct timing *t)
 		char name[45];
 
 		moka_plan_step(t->plan, i, &s);
-		step_name(t->n.net, &s, name, sizeof(name));
+		moka_explain_step(t->n.net, &s, name, sizeof(name));
 		printf("%-44s  %-16s  %10.3f  %5.1f%%", name, s.algorithm, ms, 100 * ms / MOKA_MAX(sum, 1e-9));
 		if (s.macs > 0)
 			printf("  %14lld  %8.1f\n", (long long)s.macs, 2 * (double)s.macs / MOKA_MAX(ms, 1e-6) / 1e6);

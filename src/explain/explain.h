@@ -32,6 +32,8 @@ void moka_explain_json_plan(const struct moka_net *n, const struct moka_findings
 void moka_explain_plan(const struct moka_net *n, const struct moka_plan *p, struct moka_buf *out);
 void moka_explain_plan_json(const struct moka_net *n, const struct moka_plan *p, struct moka_buf *out);
 void moka_explain_block(int block, char *out, size_t size); /* "nchw", "nChw8c" */
+/* "conv1 + bn1 + relu1" of a step; "(blob)" where it only copies one. Cut to size. */
+void moka_explain_step(const struct moka_net *n, const struct moka_plan_step *s, char *out, size_t size);
 void moka_explain_dot(const struct moka_net *n, struct moka_buf *out);
 void moka_explain_html(const struct moka_net *n, const struct moka_findings *f, const struct moka_explain_options *o,
 		       const char *svg, struct moka_buf *out);

@@ -6,8 +6,7 @@
 
 #include <string.h>
 
-/* "conv1 + bn1 + scale1 + relu1", cut to `width`; a copy is named by its blob. */
-static void step_text(const struct moka_net *n, const struct moka_plan_step *s, char *out, size_t size)
+void moka_explain_step(const struct moka_net *n, const struct moka_plan_step *s, char *out, size_t size)
 {
 	size_t at = 0;
 
@@ -16,6 +15,12 @@ static void step_text(const struct moka_net *n, const struct moka_plan_step *s, 
 		snprintf(out, size, "(%s)", n->blobs[s->out_blob].name);
 	for (int i = 0; i < s->n_layers && at + 1 < size; i++)
 		at += (size_t)snprintf(out + at, size - at, "%s%s", i ? " + " : "", n->layers[s->layers[i]].l.name);
+}
+
+/* The same, with dots where it is cut. */
+static void step_text(const struct moka_net *n, const struct moka_plan_step *s, char *out, size_t size)
+{
+	moka_explain_step(n, s, out, size);
 	if (strlen(out) + 1 == size && size > 4)
 		memcpy(out + size - 4, "...", 4);
 }

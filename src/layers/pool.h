@@ -42,4 +42,23 @@ void moka__pool_ave_gradient(struct moka_pool *pool, const struct moka__pool *g,
 void moka__pool_expect_gradient(struct moka_pool *pool, const struct moka__pool *g, const real *x, const real *y,
 				const real *dy, real *dx);
 
+/*
+ * A pyramid: `levels` poolings of one blob, level i into y + offset[i], by MAX (mask laid out as y, may be NULL) or AVE. The gradient
+ * overwrites dx; dy may be NULL.
+ */
+void moka__pool_levels(struct moka_pool *pool, int levels, const struct moka__pool *level, const int64_t *offset,
+		       bool max, const real *x, real *y, int32_t *mask);
+void moka__pool_levels_gradient(struct moka_pool *pool, int levels, const struct moka__pool *level,
+				const int64_t *offset, bool max, const real *dy, const int32_t *mask, int64_t count,
+				real *dx);
+
+/*
+ * Undoing a pooling by its mask (places as numbers, bottom 1): `in` values of each plane go to their places among `out`, zeros elsewhere; of
+ * values with one place the last stays. A place outside is data gone wrong: `hint` says what may be done.
+ */
+enum moka_status moka__pool_check_mask(const struct moka_layer *l, struct moka_call *c, int64_t in, int64_t oh,
+				       int64_t ow, const char *hint);
+void moka__pool_undo(struct moka_pool *pool, int64_t planes, int64_t in, int64_t out, const real *mask, const real *src,
+		     real *dst);
+
 #endif

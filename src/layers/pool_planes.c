@@ -290,3 +290,73 @@ void moka__pool_expect_gradient(struct moka_pool *pool, const struct moka__pool 
 
 	run(pool, expect_gradient_piece, &j);
 }
+
+/* ---- pyramids --------------------------------------------------------------------------------------- */
+
+void moka__pool_levels(struct moka_pool *pool, int levels, const struct moka__pool *level, const int64_t *offset,
+		       bool max, const real *x, real *y, int32_t *mask)
+{
+	for (int i = 0; i < levels; i++) {
+		if (max)
+			moka__pool_max(pool, &level[i], x, y + offset[i], mask ? mask + offset[i] : NULL, NULL);
+		else
+			moka__pool_ave(pool, &level[i], x, y + offset[i]);
+	}
+}
+
+void moka__pool_levels_gradient(struct moka_pool *pool, int levels, const struct moka__pool *level,
+				const int64_t *offset, bool max, const real *dy, const int32_t *mask, int64_t count,
+				real *dx)
+{
+	moka_set(count, 0, dx);
+	for (int i = 0; dy && i < levels; i++) {
+		if (max)
+			moka__pool_mask_gradient(pool, &level[i], dy + offset[i], mask + offset[i], dx);
+		else
+			moka__pool_ave_gradient(pool, &level[i], dy + offset[i], dx);
+	}
+}
+
+/* ---- undoing a pooling --------------------------------------------------------------------------------- */
+
+enum moka_status moka__pool_check_mask(const struct moka_layer *l, struct moka_call *c, int64_t in, int64_t oh,
+				       int64_t ow, const char *hint)
+{
+	const real *mask = c->bottom[1].data, limit = (real)(oh * ow);
+
+	for (int64_t i = 0; i < c->bottom[1].count; i++)
+		if (!(mask[i] > -1 && mask[i] < limit)) {
+			moka_call_bad(
+				l, c, MOKA_ERR_DATA,
+				"the mask '%s' says place %g in plane %lld, and the output's planes have only %lld x %lld",
+				l->bottom[1].name, (double)mask[i], (long long)(i / in), (long long)oh, (long long)ow);
+			moka_fail_hint(c->err, "%s", hint);
+			return MOKA_ERR_DATA;
+		}
+	return MOKA_OK;
+}
+
+struct undo_job {
+	int64_t in, out;
+	const real *mask, *src;
+	real *dst;
+};
+
+static void undo_piece(void *arg, int64_t begin, int64_t end)
+{
+	const struct undo_job *j = arg;
+
+	for (int64_t p = begin; p < end; p++) {
+		moka_set(j->out, 0, j->dst + p * j->out);
+		for (int64_t i = p * j->in; i < (p + 1) * j->in; i++)
+			j->dst[p * j->out + (int64_t)j->mask[i]] = j->src[i];
+	}
+}
+
+void moka__pool_undo(struct moka_pool *pool, int64_t planes, int64_t in, int64_t out, const real *mask, const real *src,
+		     real *dst)
+{
+	struct undo_job j = { in, out, mask, src, dst };
+
+	moka_parallel(pool, undo_piece, &j, planes, 1);
+}

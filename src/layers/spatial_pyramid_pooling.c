@@ -102,17 +102,9 @@ static enum moka_status spatial_forward(const struct moka_layer *l, struct moka_
 {
 	const struct spatial_param *p = l->param;
 	const struct spatial *v = l->priv;
-	int32_t *mask = c->state;
 
-	for (int i = 0; i < v->levels; i++) {
-		real *y = c->top[0].data + v->offset[i];
-
-		if (p->pool == MOKA__POOL_MAX)
-			moka__pool_max(c->pool, &v->level[i], c->bottom[0].data, y,
-				       c->backward_follows ? mask + v->offset[i] : NULL, NULL);
-		else
-			moka__pool_ave(c->pool, &v->level[i], c->bottom[0].data, y);
-	}
+	moka__pool_levels(c->pool, v->levels, v->level, v->offset, p->pool == MOKA__POOL_MAX, c->bottom[0].data,
+			  c->top[0].data, c->backward_follows ? c->state : NULL);
 	return MOKA_OK;
 }
 
@@ -120,19 +112,10 @@ static enum moka_status spatial_backward(const struct moka_layer *l, struct moka
 {
 	const struct spatial_param *p = l->param;
 	const struct spatial *v = l->priv;
-	const int32_t *mask = c->state;
-	const real *dy = c->top[0].diff;
-	real *dx = c->bottom[0].diff;
 
-	if (!dx)
-		return MOKA_OK;
-	moka_set(c->bottom[0].count, 0, dx);
-	for (int i = 0; dy && i < v->levels; i++) {
-		if (p->pool == MOKA__POOL_MAX)
-			moka__pool_mask_gradient(c->pool, &v->level[i], dy + v->offset[i], mask + v->offset[i], dx);
-		else
-			moka__pool_ave_gradient(c->pool, &v->level[i], dy + v->offset[i], dx);
-	}
+	if (c->bottom[0].diff)
+		moka__pool_levels_gradient(c->pool, v->levels, v->level, v->offset, p->pool == MOKA__POOL_MAX,
+					   c->top[0].diff, c->state, c->bottom[0].count, c->bottom[0].diff);
 	return MOKA_OK;
 }
 

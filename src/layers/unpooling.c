@@ -9,7 +9,7 @@
  * size is the first of the two. Windows that overlap may share a maximum: DeconvNet keeps the last value written, and so
  * does this; the gradient goes to that one.
  */
-#include "layer.h"
+#include "pool.h"
 
 struct unpooling_param {
 	int unpool;
@@ -134,51 +134,20 @@ static enum moka_status unpooling_shape(struct moka_layer *l, struct moka_findin
 	return MOKA_OK;
 }
 
-static enum moka_status check_mask(const struct moka_layer *l, struct moka_call *c)
-{
-	const struct unpooling *v = l->priv;
-	const real *mask = c->bottom[1].data, limit = (real)(v->oh * v->ow);
-
-	for (int64_t i = 0; i < c->bottom[1].count; i++)
-		if (!(mask[i] > -1 && mask[i] < limit)) {
-			enum moka_status s = moka_call_bad(
-				l, c, MOKA_ERR_DATA,
-				"the mask '%s' says place %g in plane %lld, and the output's planes have only %lld x %lld",
-				l->bottom[1].name, (double)mask[i], (long long)(i / v->in), (long long)v->oh,
-				(long long)v->ow);
-
-			moka_fail_hint(
-				c->err,
-				"the mask must be the second top of the Pooling that is undone, and unpool_size that Pooling's input's size");
-			return s;
-		}
-	return MOKA_OK;
-}
-
 struct unpooling_job {
 	const struct unpooling *v;
 	const real *mask, *src;
 	real *dst;
 };
 
-static void forward_piece(void *arg, int64_t begin, int64_t end)
-{
-	const struct unpooling_job *j = arg;
-	const int64_t in = j->v->in, out = j->v->oh * j->v->ow;
-
-	for (int64_t p = begin; p < end; p++) {
-		moka_set(out, 0, j->dst + p * out);
-		for (int64_t i = p * in; i < (p + 1) * in; i++)
-			j->dst[p * out + (int64_t)j->mask[i]] = j->src[i];
-	}
-}
-
 static enum moka_status unpooling_forward(const struct moka_layer *l, struct moka_call *c)
 {
-	struct unpooling_job j = { l->priv, c->bottom[1].data, c->bottom[0].data, c->top[0].data };
+	const struct unpooling *v = l->priv;
 
-	MOKA_TRY(check_mask(l, c));
-	moka_parallel(c->pool, forward_piece, &j, j.v->planes, 1);
+	MOKA_TRY(moka__pool_check_mask(
+		l, c, v->in, v->oh, v->ow,
+		"the mask must be the second top of the Pooling that is undone, and unpool_size that Pooling's input's size"));
+	moka__pool_undo(c->pool, v->planes, v->in, v->oh * v->ow, c->bottom[1].data, c->bottom[0].data, c->top[0].data);
 	return MOKA_OK;
 }
 

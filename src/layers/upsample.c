@@ -7,7 +7,7 @@
  *
  * MobileNet-YOLO's has one bottom: each value fills a square of scale x scale.
  */
-#include "layer.h"
+#include "pool.h"
 
 struct upsample_param {
 	uint32_t scale, scale_h, scale_w;
@@ -121,46 +121,11 @@ static enum moka_status upsample_shape(struct moka_layer *l, struct moka_finding
 	return MOKA_OK;
 }
 
-/* A place outside the output is data gone wrong: the mask of another pooling, or a size that doesn't fit. */
-static enum moka_status check_mask(const struct moka_layer *l, struct moka_call *c)
-{
-	const struct upsample *v = l->priv;
-	const real *mask = c->bottom[1].data, limit = (real)(v->oh * v->ow);
-
-	for (int64_t i = 0; i < c->bottom[1].count; i++)
-		if (!(mask[i] > -1 && mask[i] < limit)) {
-			enum moka_status s = moka_call_bad(
-				l, c, MOKA_ERR_DATA,
-				"the mask '%s' says place %g in plane %lld, and the output's planes have only %lld x %lld",
-				l->bottom[1].name, (double)mask[i], (long long)(i / (v->h * v->w)), (long long)v->oh,
-				(long long)v->ow);
-
-			moka_fail_hint(
-				c->err,
-				"the mask must be the second top of the Pooling that is undone, and scale (or upsample_h, "
-				"upsample_w) must lead back to its input's size");
-			return s;
-		}
-	return MOKA_OK;
-}
-
 struct upsample_job {
 	const struct upsample *v;
 	const real *mask, *src;
 	real *dst;
 };
-
-static void masked_piece(void *arg, int64_t begin, int64_t end)
-{
-	const struct upsample_job *j = arg;
-	const int64_t in = j->v->h * j->v->w, out = j->v->oh * j->v->ow;
-
-	for (int64_t p = begin; p < end; p++) {
-		moka_set(out, 0, j->dst + p * out);
-		for (int64_t i = p * in; i < (p + 1) * in; i++)
-			j->dst[p * out + (int64_t)j->mask[i]] = j->src[i];
-	}
-}
 
 static void repeated_piece(void *arg, int64_t begin, int64_t end)
 {
@@ -179,9 +144,14 @@ static enum moka_status upsample_forward(const struct moka_layer *l, struct moka
 	const bool masked = l->n_bottom > 1;
 	struct upsample_job j = { v, masked ? c->bottom[1].data : NULL, c->bottom[0].data, c->top[0].data };
 
-	if (masked)
-		MOKA_TRY(check_mask(l, c));
-	moka_parallel(c->pool, masked ? masked_piece : repeated_piece, &j, v->planes, 1);
+	if (!masked) {
+		moka_parallel(c->pool, repeated_piece, &j, v->planes, 1);
+		return MOKA_OK;
+	}
+	MOKA_TRY(moka__pool_check_mask(
+		l, c, v->h * v->w, v->oh, v->ow,
+		"the mask must be the second top of the Pooling that is undone, and scale (or upsample_h, upsample_w) must lead back to its input's size"));
+	moka__pool_undo(c->pool, v->planes, v->h * v->w, v->oh * v->ow, j.mask, j.src, j.dst);
 	return MOKA_OK;
 }
 
