@@ -83,6 +83,8 @@ size_t moka_conv_op_bytes(const struct moka_conv_op *op);		 /* of packed weights
 size_t moka_conv_op_scratch(const struct moka_conv_op *op, int threads); /* that a run needs, 64-byte aligned */
 const char *moka_conv_op_name(const struct moka_conv_op *op); /* "direct 1x1", "winograd 6x6" ... for people */
 enum moka_conv_algorithm moka_conv_op_algorithm(const struct moka_conv_op *op);
+/* What a run is expected to take, in multiply-adds at full speed: what weights take on their way through the caches, too. */
+double moka_conv_op_cost(const struct moka_conv_op *op);
 /* y = act(w * x + bias [+ residual]); residual may be y itself. */
 void moka_conv_op_run(const struct moka_conv_op *op, struct moka_pool *pool, struct moka_gemm_ws *ws,
 		      const struct moka_tensor *x, const struct moka_tensor *residual, const struct moka_tensor *y,

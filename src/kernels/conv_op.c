@@ -11,6 +11,8 @@
 
 /* Steps of a sum whose weights for one group stay in the first cache. */
 #define PART_BYTES (16 * 1024)
+/* Weights that the second cache holds beside what is worked on. */
+#define NEAR_BYTES (384 * 1024)
 
 double moka__conv_work(const struct moka_conv_desc *d, const int64_t out[2])
 {
@@ -308,6 +310,25 @@ const char *moka_conv_op_name(const struct moka_conv_op *op)
 enum moka_conv_algorithm moka_conv_op_algorithm(const struct moka_conv_op *op)
 {
 	return op->algorithm;
+}
+
+/* How often a run reads its weights: once for a piece of so many places (conv_direct.c). */
+static double passes(const struct moka_conv_op *op)
+{
+	const int64_t places = op->d.images * op->out[0] * op->out[1];
+
+	return (double)moka__ceil_div(places, 16 * MOKA_MAX(op->places, 1));
+}
+
+double moka_conv_op_cost(const struct moka_conv_op *op)
+{
+	const double bytes = (double)moka_conv_op_bytes(op), work = moka__conv_work(&op->d, op->out);
+
+	if (op->tile)
+		return cost(&op->d, op->out, op->tile);
+	if (op->algorithm == MOKA_CONV_DEPTHWISE || bytes < NEAR_BYTES)
+		return work;
+	return work + passes(op) * bytes * (bytes < 16e6 ? 2 : 3) * (op->k && op->k->block == 16 ? 2 : 1);
 }
 
 /* ---- running ---------------------------------------------------------------------------------------- */

@@ -46,6 +46,8 @@ void moka_plan_step(const struct moka_plan *p, int i, struct moka_plan_step *out
 					.adds_blob = w->kind == MOKA__WORK_CONV && w->n_in > 1
 							     ? p->values[w->in[1]].blob
 							     : -1 };
+	if (w->stretch >= 0)
+		out->images = p->stretches[w->stretch].images;
 	if (p->cost > 0)
 		out->share = w->cost / p->cost;
 	for (int k = 0; k < w->n_out; k++)
@@ -59,7 +61,7 @@ void moka_plan_step(const struct moka_plan *p, int i, struct moka_plan_step *out
 
 void moka_plan_memory(const struct moka_plan *p, struct moka_plan_bytes *out)
 {
-	*out = (struct moka_plan_bytes){ .values = p->bytes, .bound = p->bound };
+	*out = (struct moka_plan_bytes){ .values = p->bytes, .bound = p->bound, .room = p->room };
 	for (int i = 0; i < p->n_works; i++)
 		if (p->works[i].conv) {
 			const size_t scratch = moka_conv_op_scratch(p->works[i].conv, 1);

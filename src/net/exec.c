@@ -114,6 +114,8 @@ static void lay_out(struct moka_exec *e, struct layout *y)
 	size_t scratch = e->fused ? moka__steps_scratch(e) : 0;
 
 	take(y, e->plan.bytes);
+	if (e->fused)
+		e->rooms = take(y, moka__steps_rooms(e));
 #if MOKA__GUARD
 	for (int i = 0; y->base && e->o.keep == MOKA_KEEP_ALL && i < n->n_blobs; i++)
 		ASAN_POISON_MEMORY_REGION(y->base + e->plan.offset[i] + moka__blob_bytes(blob_count(n, i)),

@@ -4,6 +4,7 @@
  *     graph.c    layers -> works and values, as the layers' lower() says; identities are gone
  *     fuse.c     works joined: factors and shifts, activations, sums into the convolution before them
  *     layout.c   which value lies how (blocked, plain), copies between, parts of concats and slices
+ *     stretch.c  which works run a few images of a batch at a time
  *     place.c    where each value lies in the block
  *     pack.c     weights packed for the kernels, once a net
  *     planned.c  all of it, one plan a net;  steps.c an execution's pass over it;  describe.c the plan for people
@@ -31,10 +32,11 @@ struct moka__value {
 	int64_t at;	    /* its first value, counted from that one's */
 	bool strided;	    /* a part of another's channels: its images lie as far apart as the other's */
 	int plain, blocked; /* copies of it in the other layout; -1 */
+	int stretch;	    /* stretch.c: a piece of it lives within that stretch only; -1 */
 	/* place.c */
 	int unit;
 	int begin, end;
-	size_t offset;
+	size_t offset; /* in the execution's block; in a stretch's room */
 };
 
 enum moka__work_kind {
@@ -65,6 +67,15 @@ struct moka__work {
 	int64_t macs;
 	double cost; /* expected seconds of one core */
 	bool alone;  /* too little to hand to other threads */
+	int stretch; /* -1: runs over the whole batch */
+};
+
+/* Works that a piece of the batch runs through from the first to the last before the next piece does. */
+struct moka__stretch {
+	int first, end; /* works [first, end) */
+	int64_t images; /* of a piece */
+	int64_t pieces; /* of the batch */
+	size_t bytes;	/* that a piece's values take within it */
 };
 
 struct moka_plan {
@@ -76,9 +87,12 @@ struct moka_plan {
 	int n_graph;
 	struct moka__work *works; /* what runs, in order */
 	int n_works, work_room;
+	struct moka__stretch *stretches;
+	int n_stretches;
 	int *kept; /* per blob: its value that the outside sees; -1 */
 	int n_units;
 	size_t bytes, bound; /* of the values' block; the most that is alive at once */
+	size_t room;	     /* for what lies within a stretch, each thread its own */
 	double cost;
 	bool no_memory;
 	uint64_t packed; /* which version of the weights is packed; 0: none */
@@ -107,7 +121,11 @@ enum moka_status moka__plan_layout(struct moka_plan *p);
 int64_t moka__value_image(const struct moka_plan *p, int value); /* values from one image to the next */
 int64_t moka__value_count(const struct moka__value *v);		 /* as the blob's shape says */
 
+/* stretch.c; after the lives are known */
+enum moka_status moka__plan_stretches(struct moka_plan *p);
+
 /* place.c */
+void moka__plan_lives(struct moka_plan *p);
 enum moka_status moka__plan_place(struct moka_plan *p);
 int moka__value_root(const struct moka_plan *p, int value, int64_t *at);
 
@@ -125,6 +143,8 @@ enum moka_status moka__plan_refresh(struct moka_net *n, struct moka_pool *pool);
 /* steps.c */
 bool moka__steps_bind(struct moka_exec *e);
 size_t moka__steps_scratch(const struct moka_exec *e);
+/* Of the rooms of all threads; notes each one's size. */
+size_t moka__steps_rooms(struct moka_exec *e);
 enum moka_status moka__steps_run(struct moka_exec *e, double *loss, struct moka_error *err);
 
 #endif

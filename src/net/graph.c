@@ -52,7 +52,9 @@ int moka__plan_value(struct moka_plan *p, int blob, const struct moka_shape *s)
 
 	if (!v)
 		return -1;
-	*v = (struct moka__value){ .blob = blob, .block = 1, .producer = -1, .from = -1, .plain = -1, .blocked = -1 };
+	*v = (struct moka__value){
+		.blob = blob, .block = 1, .producer = -1, .from = -1, .plain = -1, .blocked = -1, .stretch = -1
+	};
 	v->image = s->n == 4;
 	v->images = s->n > 1 ? s->d[0] : 1;
 	v->channels = s->n > 1 ? s->d[1] : s->n ? s->d[0] : 1;

@@ -189,6 +189,8 @@ struct moka_exec {
 	/* an inference planned as a whole (fused.h); NULL: layer by layer */
 	const struct moka_plan *fused;
 	struct moka__bound *bound; /* per work of it: its tensors in this execution's block */
+	char *rooms;		   /* each thread's, for what lies within a stretch, and scratch from room_scratch on */
+	size_t room_bytes, room_scratch;
 };
 
 #endif

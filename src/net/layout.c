@@ -45,7 +45,8 @@ static void add_work(struct moka_plan *p, const struct moka__work *w)
 		p->works = more;
 		p->work_room = room;
 	}
-	p->works[p->n_works++] = *w;
+	p->works[p->n_works] = *w;
+	p->works[p->n_works++].stretch = -1;
 }
 
 /* ---- preferences ---------------------------------------------------------------------------------------------- */

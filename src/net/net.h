@@ -230,6 +230,7 @@ struct moka_plan_step {
 	int adds_blob;		 /* added in the same step; -1: none */
 	int in_block, out_block; /* 1: plain, NCHW; else channels in blocks of so many */
 	size_t offset, bytes;	 /* of the first top in the block of blobs; of all tops */
+	int64_t images; /* of the batch, with which it runs at a time, the steps around it of the same number first; 0: the whole batch */
 	int64_t macs;
 	double share; /* of the whole pass's time, as expected */
 };
@@ -237,12 +238,13 @@ int moka_plan_steps(const struct moka_plan *p);
 void moka_plan_step(const struct moka_plan *p, int i, struct moka_plan_step *out);
 struct moka_plan_bytes {
 	size_t values, bound; /* the block of blobs; what is alive at the worst moment, which no plan can go below */
+	size_t room;	      /* that each thread has for blobs of steps that run some images at a time */
 	size_t packed, scratch;
 };
 void moka_plan_memory(const struct moka_plan *p, struct moka_plan_bytes *out);
 /* The plan by which an execution runs; NULL: layer by layer. Such an execution runs whole passes only. */
 const struct moka_plan *moka_exec_plan(const struct moka_exec *e);
-/* One step alone, timed by the caller. */
+/* One step alone, timed by the caller. (Of steps that run some images at a time the values are not what a whole pass makes.) */
 enum moka_status moka_exec_step_forward(struct moka_exec *e, int step, struct moka_error *err);
 
 int64_t moka_exec_bytes(const struct moka_exec *e); /* of its block: blobs, diffs, state, scratch */

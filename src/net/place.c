@@ -214,10 +214,13 @@ static void use(struct moka_plan *p, int value, int work)
 
 static size_t value_bytes(const struct moka_plan *p, int value)
 {
-	return moka__blob_bytes(p->values[value].images * moka__value_image(p, value));
+	const struct moka__value *v = &p->values[value];
+	const int64_t images = v->stretch < 0 ? v->images : p->stretches[v->stretch].images;
+
+	return moka__blob_bytes(images * moka__value_image(p, value));
 }
 
-static void find_lives(struct moka_plan *p)
+void moka__plan_lives(struct moka_plan *p)
 {
 	for (int i = 0; i < p->n_values; i++) {
 		struct moka__value *v = &p->values[i];
@@ -268,7 +271,8 @@ static void share_place(struct moka_plan *p, int work)
 			twice |= k != i && p->values[moka__value_root(p, w->in[k], &at)].unit == unit;
 		}
 		if (unit < 0 || twice || !may_overwrite(p, w, i) || p->values[unit].end != work ||
-		    p->values[in].block != p->values[out].block || value_bytes(p, unit) != value_bytes(p, out))
+		    p->values[unit].stretch != p->values[out].stretch || p->values[in].block != p->values[out].block ||
+		    value_bytes(p, unit) != value_bytes(p, out))
 			continue;
 		p->values[out].unit = unit;
 		p->values[unit].end = p->values[out].end;
@@ -276,33 +280,64 @@ static void share_place(struct moka_plan *p, int work)
 	}
 }
 
-enum moka_status moka__plan_place(struct moka_plan *p)
+/* One piece of a batch is behind a stretch while another is before it: what goes in or comes out lives as long as all of it. */
+static void live_through_stretches(struct moka_plan *p)
 {
-	struct moka__room *rooms = MOKA_NEWN(&p->arena, p->n_values + 1, struct moka__room);
-	int n = 0;
+	for (int i = 0; i < p->n_values; i++)
+		for (int k = 0; k < p->n_stretches; k++) {
+			const struct moka__stretch *s = &p->stretches[k];
+			struct moka__value *v = &p->values[i];
 
-	if (!rooms)
-		return MOKA_ERR_NOMEM;
-	find_lives(p);
-	for (int i = 0; i < p->n_works; i++)
-		share_place(p, i);
+			if (v->from >= 0 || v->unit != i || v->stretch >= 0 || v->begin > v->end)
+				continue;
+			if (v->begin > s->first && v->begin < s->end)
+				v->begin = s->first;
+			if (v->end >= s->first && v->end < s->end)
+				v->end = s->end - 1;
+		}
+}
+
+/* The values that live within a stretch (-1: in none), placed in a block of their own. */
+static enum moka_status place_values(struct moka_plan *p, int stretch, struct moka__room *rooms, int *n, size_t *bytes)
+{
+	*n = 0;
 	for (int i = 0; i < p->n_values; i++) {
 		const struct moka__value *v = &p->values[i];
 
-		if (v->from < 0 && v->unit == i && v->begin <= v->end)
-			rooms[n++] = (struct moka__room){ i, value_bytes(p, i), 0, v->begin, v->end };
+		if (v->from < 0 && v->unit == i && v->begin <= v->end && v->stretch == stretch)
+			rooms[(*n)++] = (struct moka__room){ i, value_bytes(p, i), 0, v->begin, v->end };
 	}
-	p->n_units = n;
-	p->bound = moka__place_bound(rooms, n, p->n_works, &p->arena);
-	if (!p->bound || !moka__place_rooms(rooms, n, &p->arena, &p->bytes))
+	if (!moka__place_rooms(rooms, *n, &p->arena, bytes))
 		return MOKA_ERR_NOMEM;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < *n; i++)
 		p->values[rooms[i].id].offset = rooms[i].offset;
+	return MOKA_OK;
+}
+
+enum moka_status moka__plan_place(struct moka_plan *p)
+{
+	struct moka__room *rooms = MOKA_NEWN(&p->arena, p->n_values + 1, struct moka__room);
+	int n;
+
+	if (!rooms)
+		return MOKA_ERR_NOMEM;
+	for (int i = 0; i < p->n_works; i++)
+		share_place(p, i);
+	live_through_stretches(p);
+	for (int i = 0; i < p->n_stretches; i++) {
+		MOKA_TRY(place_values(p, i, rooms, &n, &p->stretches[i].bytes));
+		p->room = MOKA_MAX(p->room, p->stretches[i].bytes);
+	}
+	MOKA_TRY(place_values(p, -1, rooms, &p->n_units, &p->bytes));
+	p->bound = moka__place_bound(rooms, p->n_units, p->n_works, &p->arena);
+	if (!p->bound)
+		return MOKA_ERR_NOMEM;
 	for (int i = 0; i < p->n_values; i++) {
 		int64_t at;
 		const int root = moka__value_root(p, i, &at);
 
 		p->values[i].offset = p->values[p->values[root].unit].offset + (size_t)at * sizeof(real);
+		p->values[i].stretch = p->values[root].stretch;
 	}
 	return MOKA_OK;
 }

@@ -165,6 +165,8 @@ static enum moka_status make(struct moka_plan *p, bool *refused)
 	if (p->no_memory || !make_all_arrays(p))
 		return MOKA_ERR_NOMEM;
 	MOKA_TRY(moka__plan_layout(p));
+	moka__plan_lives(p);
+	MOKA_TRY(moka__plan_stretches(p));
 	MOKA_TRY(keep_to_budget(p));
 	MOKA_TRY(moka__plan_place(p));
 	for (int i = 0; i < p->n_works; i++) {

@@ -1,8 +1,13 @@
 /*
  * steps.c - an execution's pass over a plan: every work's tensors are bound to the execution's block once, then a pass is one
  * call after the other. Nothing is allocated here.
+ *
+ * Works of a stretch (stretch.c) run once for each piece of the batch. Threads take pieces, each with a room of its own for
+ * what lies within the stretch and for scratch; the pieces that are left when all have had as many run one by one, with all threads at each.
  */
 #include "net/fused.h"
+
+#include <stdatomic.h>
 
 struct moka__bound {
 	struct moka_tensor *in, *out;
@@ -12,7 +17,7 @@ static struct moka_tensor tensor_of(const struct moka_exec *e, int value)
 {
 	const struct moka__value *v = &e->fused->values[value];
 
-	return (struct moka_tensor){ .data = (real *)(void *)(e->base + v->offset),
+	return (struct moka_tensor){ .data = (real *)(void *)((v->stretch < 0 ? e->base : e->rooms) + v->offset),
 				     .images = v->images,
 				     .channels = v->channels,
 				     .height = v->height,
@@ -71,6 +76,30 @@ size_t moka__steps_scratch(const struct moka_exec *e)
 	return most;
 }
 
+/* What a thread needs for itself to run pieces: the values within a stretch, and scratch behind them. */
+static size_t one_room(const struct moka_exec *e, size_t *scratch_at)
+{
+	const struct moka_plan *p = e->fused;
+	size_t scratch = 0;
+
+	*scratch_at = (p->room + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN;
+	for (int i = 0; i < p->n_works; i++)
+		if (p->works[i].stretch >= 0 && p->works[i].conv)
+			scratch = MOKA_MAX(scratch, moka_conv_op_scratch(p->works[i].conv, 1));
+	/* rooms begin at other places of a page, so that threads don't meet in a cache's sets */
+	return *scratch_at + (scratch + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN + 2 * MOKA__ALIGN;
+}
+
+size_t moka__steps_rooms(struct moka_exec *e)
+{
+	if (!e->fused->n_stretches)
+		return 0;
+	e->room_bytes = one_room(e, &e->room_scratch);
+	return e->room_bytes * (size_t)moka_pool_threads(e->o.pool);
+}
+
+/* ---- one work ----------------------------------------------------------------------------------------------- */
+
 static enum moka_status run_layer(struct moka_exec *e, const struct moka__work *w, const struct moka__bound *b,
 				  double *loss, struct moka_error *err)
 {
@@ -80,47 +109,127 @@ static enum moka_status run_layer(struct moka_exec *e, const struct moka__work *
 	return MOKA_OK;
 }
 
+static void run_kernel(const struct moka_exec *e, const struct moka__work *w, struct moka_pool *pool,
+		       const struct moka_tensor *in, const struct moka_tensor *out, void *scratch)
+{
+	switch (w->kind) {
+	case MOKA__WORK_CONV:
+		moka_conv_op_run(w->conv, pool, e->gemm, &in[0], w->n_in > 1 ? &in[1] : NULL, out, scratch);
+		break;
+	case MOKA__WORK_AFFINE:
+		moka_affine(pool, w->scale, w->shift, &w->act, in, out);
+		break;
+	case MOKA__WORK_ADD2:
+		moka_add2(pool, w->op.add.a, &in[0], w->op.add.b, &in[1], &w->act, out);
+		break;
+	case MOKA__WORK_POOL:
+		moka_pool2d(pool, &w->op.pool, in, out);
+		break;
+	case MOKA__WORK_LRN:
+		moka_lrn_across(pool, w->op.lrn.size, w->op.lrn.alpha, w->op.lrn.beta, w->op.lrn.k, in, out);
+		break;
+	case MOKA__WORK_COPY:
+		moka_relayout(pool, in, out);
+		break;
+	case MOKA__WORK_LAYER:
+	case MOKA__WORK_NONE:
+		break;
+	}
+}
+
 static enum moka_status run_work(struct moka_exec *e, int i, double *loss, struct moka_error *err)
 {
 	const struct moka__work *w = &e->fused->works[i];
 	const struct moka__bound *b = &e->bound[i];
-	struct moka_pool *pool = w->alone ? NULL : e->o.pool;
 
-	switch (w->kind) {
-	case MOKA__WORK_LAYER:
+	if (w->kind == MOKA__WORK_LAYER)
 		return run_layer(e, w, b, loss, err);
-	case MOKA__WORK_CONV:
-		moka_conv_op_run(w->conv, pool, e->gemm, &b->in[0], w->n_in > 1 ? &b->in[1] : NULL, &b->out[0],
-				 e->scratch);
-		break;
-	case MOKA__WORK_AFFINE:
-		moka_affine(pool, w->scale, w->shift, &w->act, &b->in[0], &b->out[0]);
-		break;
-	case MOKA__WORK_ADD2:
-		moka_add2(pool, w->op.add.a, &b->in[0], w->op.add.b, &b->in[1], &w->act, &b->out[0]);
-		break;
-	case MOKA__WORK_POOL:
-		moka_pool2d(pool, &w->op.pool, &b->in[0], &b->out[0]);
-		break;
-	case MOKA__WORK_LRN:
-		moka_lrn_across(pool, w->op.lrn.size, w->op.lrn.alpha, w->op.lrn.beta, w->op.lrn.k, &b->in[0],
-				&b->out[0]);
-		break;
-	case MOKA__WORK_COPY:
-		moka_relayout(pool, &b->in[0], &b->out[0]);
-		break;
-	case MOKA__WORK_NONE:
-		break;
-	}
+	run_kernel(e, w, w->alone ? NULL : e->o.pool, b->in, b->out, e->scratch);
 	return MOKA_OK;
+}
+
+/* ---- stretches ------------------------------------------------------------------------------------------------ */
+
+/* A pass over some works of a stretch. */
+struct stretch_pass {
+	struct moka_exec *e;
+	int first, end; /* works */
+	int64_t images; /* of a piece */
+	int64_t pieces; /* that threads take */
+	atomic_int_fast64_t next;
+};
+
+/* The piece's part of a bound tensor: a batch's images from `piece` on, or the thread's own room. */
+static struct moka_tensor part_of(const struct stretch_pass *r, int value, const struct moka_tensor *bound,
+				  int64_t piece, int room)
+{
+	struct moka_tensor t = *bound;
+
+	if (r->e->fused->values[value].stretch < 0)
+		t.data += piece * r->images * t.image_stride;
+	else
+		t.data = (real *)(void *)((char *)t.data + (size_t)room * r->e->room_bytes);
+	t.images = r->images;
+	return t;
+}
+
+static void run_piece(const struct stretch_pass *r, int64_t piece, int room, struct moka_pool *pool, void *scratch)
+{
+	const struct moka_exec *e = r->e;
+
+	for (int i = r->first; i < r->end; i++) {
+		const struct moka__work *w = &e->fused->works[i];
+		struct moka_tensor in[2], out;
+
+		if (w->kind == MOKA__WORK_NONE)
+			continue;
+		for (int k = 0; k < MOKA_MIN(w->n_in, 2); k++)
+			in[k] = part_of(r, w->in[k], &e->bound[i].in[k], piece, room);
+		out = part_of(r, w->out[0], &e->bound[i].out[0], piece, room);
+		run_kernel(e, w, pool, in, &out, scratch);
+	}
+}
+
+static void run_pieces(void *arg, int64_t begin, int64_t end)
+{
+	struct stretch_pass *r = arg;
+
+	for (int64_t room = begin; room < end; room++) {
+		char *scratch = r->e->rooms + (size_t)room * r->e->room_bytes + r->e->room_scratch;
+		int64_t piece;
+
+		while ((piece = atomic_fetch_add(&r->next, 1)) < r->pieces)
+			run_piece(r, piece, (int)room, NULL, scratch);
+	}
+}
+
+static void run_stretch(struct moka_exec *e, int stretch, int first, int end)
+{
+	const struct moka__stretch *s = &e->fused->stretches[stretch];
+	const int threads = moka_pool_threads(e->o.pool);
+	struct stretch_pass r = { e, first, end, s->images, s->pieces / threads * threads, 0 };
+
+	moka_parallel(e->o.pool, run_pieces, &r, threads, 1);
+	for (int64_t piece = r.pieces; piece < s->pieces; piece++)
+		run_piece(&r, piece, 0, e->o.pool, e->scratch);
 }
 
 enum moka_status moka__steps_run(struct moka_exec *e, double *loss, struct moka_error *err)
 {
+	const struct moka_plan *p = e->fused;
+
 	if (moka__plan_refresh(e->n, e->o.pool))
 		return moka_fail(err, MOKA_ERR_NOMEM, "no memory to pack the weights again");
-	for (int i = 0; i < e->fused->n_works; i++)
-		MOKA_TRY(run_work(e, i, loss, err));
+	for (int i = 0; i < p->n_works;) {
+		const int stretch = p->works[i].stretch;
+
+		if (stretch < 0) {
+			MOKA_TRY(run_work(e, i++, loss, err));
+			continue;
+		}
+		run_stretch(e, stretch, i, p->stretches[stretch].end);
+		i = p->stretches[stretch].end;
+	}
 	return MOKA_OK;
 }
 
@@ -130,7 +239,10 @@ enum moka_status moka_exec_step_forward(struct moka_exec *e, int step, struct mo
 
 	if (!e->fused || step < 0 || step >= e->fused->n_works)
 		return moka_fail(err, MOKA_ERR_ARG, "no step %d", step);
-	return run_work(e, step, &loss, err);
+	if (e->fused->works[step].stretch < 0)
+		return run_work(e, step, &loss, err);
+	run_stretch(e, e->fused->works[step].stretch, step, step + 1);
+	return MOKA_OK;
 }
 
 const struct moka_plan *moka_exec_plan(const struct moka_exec *e)

@@ -100,12 +100,14 @@ T_TEST(same_as_by_layer)
 
 T_TEST(random_nets_too)
 {
+	static const int batches[] = { 1, 2, 3, 5, 8 };
+
 	for (uint64_t seed = 0; seed < 300; seed++) {
 		struct moka_buf text;
 		char what[64];
 
 		moka_buf_init(&text, 0);
-		fused_net(&text, seed, 4 + (int)(seed % 20), 1 + (int)(seed % 3));
+		fused_net(&text, seed, 4 + (int)(seed % 20), batches[seed % MOKA_COUNT(batches)]);
 		snprintf(what, sizeof(what), "random net %d", (int)seed);
 		check_net(text.data, what, 2e-5);
 		moka_buf_release(&text);
@@ -153,8 +155,8 @@ static size_t bound_of(const struct moka_plan *p)
 		size_t alive = 0;
 
 		for (int i = 0; i < p->n_values; i++)
-			if (p->values[i].from < 0 && p->values[i].unit == i && p->values[i].begin <= at &&
-			    p->values[i].end >= at)
+			if (p->values[i].from < 0 && p->values[i].unit == i && p->values[i].stretch < 0 &&
+			    p->values[i].begin <= at && p->values[i].end >= at)
 				alive += moka__blob_bytes(p->values[i].images * moka__value_image(p, i));
 		most = MOKA_MAX(most, alive);
 	}
@@ -216,32 +218,67 @@ T_TEST(memory_is_near_its_bound)
 	}
 }
 
+/* What a value takes where it lies: a piece of the batch, where it lives within a stretch. */
+static size_t held_bytes(const struct moka_plan *p, int value)
+{
+	const struct moka__value *v = &p->values[value];
+
+	return moka__blob_bytes((v->stretch < 0 ? v->images : p->stretches[v->stretch].images) *
+				moka__value_image(p, value));
+}
+
+/* While one piece of a batch is past a work, another may be before it: what goes into a stretch or comes out of it lives through all of it. */
+static void check_stretches(const struct moka_plan *p)
+{
+	for (int i = 0; i < p->n_works; i++) {
+		const struct moka__work *w = &p->works[i];
+
+		for (int k = 0; w->stretch >= 0 && k < w->n_in + w->n_out; k++) {
+			const struct moka__stretch *s = &p->stretches[w->stretch];
+			int64_t at;
+			const int root = moka__value_root(p, k < w->n_in ? w->in[k] : w->out[k - w->n_in], &at);
+			const struct moka__value *v = &p->values[p->values[root].unit];
+
+			T_TRUE(s->first <= i && i < s->end);
+			T_TRUE(v->stretch < 0 ? v->begin <= s->first && v->end >= s->end - 1
+					      : v->stretch == w->stretch && v->begin >= s->first && v->end < s->end);
+		}
+	}
+}
+
 T_TEST(no_two_values_overlap)
 {
+	int stretches = 0;
+
 	for (uint64_t seed = 1000; seed < 1100; seed++) {
 		struct moka_buf text;
 		struct nets t;
 		const struct moka_plan *p;
 
 		moka_buf_init(&text, 0);
-		fused_net(&text, seed, 12, 2);
+		fused_net(&text, seed, 12, 2 + (int)(seed % 3));
 		nets_run(&t, text.data, (struct moka_net_options){ .phase = MOKA_TEST }, MOKA_KEEP_OUTPUTS, NULL);
 		p = plan_of(t.e);
+		check_stretches(p);
+		stretches += p->n_stretches;
 		for (int a = 0; a < p->n_values; a++)
 			for (int b = a + 1; b < p->n_values; b++) {
 				const struct moka__value *x = &p->values[a], *y = &p->values[b];
-				const size_t x_bytes = moka__blob_bytes(x->images * moka__value_image(p, a));
-				const size_t y_bytes = moka__blob_bytes(y->images * moka__value_image(p, b));
+				const size_t x_bytes = held_bytes(p, a), y_bytes = held_bytes(p, b);
+				const size_t room = x->stretch < 0 ? p->bytes : p->stretches[x->stretch].bytes;
 
 				if (x->from >= 0 || y->from >= 0 || x->unit != a || y->unit != b || x->begin > x->end ||
-				    y->begin > y->end || x->begin > y->end || y->begin > x->end)
+				    y->begin > y->end || x->begin > y->end || y->begin > x->end ||
+				    x->stretch != y->stretch)
 					continue;
 				T_TRUE(x->offset + x_bytes <= y->offset || y->offset + y_bytes <= x->offset);
-				T_TRUE(x->offset + x_bytes <= p->bytes && y->offset + y_bytes <= p->bytes);
+				T_TRUE(x->offset + x_bytes <= room && y->offset + y_bytes <= room &&
+				       room <= MOKA_MAX(p->bytes, p->room));
 			}
 		nets_close(&t);
 		moka_buf_release(&text);
 	}
+	T_TRUE(stretches > 50 || moka_block() == 1);
 }
 
 T_TEST(the_shared_models)
