@@ -129,6 +129,7 @@ static void step_product(const struct chunk *c, int64_t point)
 			};
 			t.x = v + from * c->n * b;
 			t.blocks = MOKA_MIN(op->part, op->in_blocks - from);
+			t.lanes = moka__used_lanes(op, from + t.blocks);
 			t.w = u + og->weights + from * b * og->blocks * b;
 			t.y = m + og->block * c->n * b;
 			for (int64_t i = 0; i < tiles; i++) {
