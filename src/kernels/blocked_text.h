@@ -7,6 +7,9 @@
 #define UNROLL _Pragma("GCC unroll 32")
 // clang-format on
 
+/* Values of weights that are asked for ahead of their use: large ones come from memory, and every line of them is used once or twice. */
+#define AHEAD 1024
+
 static const real zeros[VLEN];
 
 INLINE VEC act_vec(const struct moka_act *a, VEC x, const real *slopes)
@@ -121,6 +124,9 @@ INLINE void conv_tile(const int g, const int n, const struct moka__conv_tile *t)
 			for (int i = 0; i < n; i++)
 				p[i] = off[i] < 0 ? zeros : xb + off[i];
 			for (int64_t c = 0; c < lanes; c += 4) {
+				UNROLL
+				for (int k = 0; k < 4 * g; k++)
+					__builtin_prefetch(w + c * g * VLEN + k * VLEN + AHEAD, 0, 2);
 				UNROLL
 				for (int k = 0; k < 4; k++)
 					tile_step(g, n, p, c + k, w + (c + k) * g * VLEN, sum);
