@@ -246,7 +246,7 @@ static enum moka_status open_all(struct moka_net_handle *h, const char *path, st
 	MOKA_TRY(open_model(h, path, err));
 	MOKA_TRY(build(h, &h->owner, err));
 	h->net = h->owner;
-	MOKA_TRY(moka_net_allocate(h->net, h->o.seed, err));
+	MOKA_TRY(moka_net_reserve(h->net, h->o.seed, err)); /* fillers run over what the files leave, if anything */
 	MOKA_TRY(take_all_weights(h, err));
 	moka_net_lend(h->net, load_again, h);
 	return new_exec(h, h->net, &h->exec, err);
