@@ -44,9 +44,9 @@ threaded='base/test_threads kernels/test_gemm kernels/test_blocked data/test_ahe
 step "configure with ThreadSanitizer" configure build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=1
 step "build with ThreadSanitizer" sh -c "ninja -C build-tsan $(echo "$threaded" | sed 's|\([a-z]*\)/\([a-z_]*\)|tests/\1_\2|g')"
 export MOKA_PLAIN="$PWD/build-gcc/moka" # for the one test that starts the program 2,600 times
-export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
 step "every test, sanitized" meson test -C build-asan --no-rebuild --print-errorlogs
-TSAN_OPTIONS=halt_on_error=1 step "thread sanitizer" sh scripts/threads.sh build-tsan $threaded
+step "thread sanitizer" sh scripts/threads.sh build-tsan $threaded
 step "conformance" sh scripts/conformance.sh build-gcc/moka build-asan/moka
 step "includes point down the house" python3 scripts/check_includes.py
 step "format" sh scripts/check_format.sh
