@@ -128,6 +128,13 @@ void moka_map_release(struct moka_map *m);
 void *moka_map_get(const struct moka_map *m, const char *key);	     /* NULL where absent */
 bool moka_map_put(struct moka_map *m, const char *key, void *value); /* replaces; false: no memory */
 
+/* ---- pages --------------------------------------------------------------------------- */
+
+/* Asks for large pages under [p, p + n), where the system has them; before it is written for the first time. */
+void moka_pages_large(void *p, size_t n);
+/* Gives the whole pages within [p, p + n) of allocated memory back: they read as zeros, or as what they were. False: nothing was done. */
+bool moka_pages_give_back(void *p, size_t n);
+
 /* ---- files --------------------------------------------------------------------------- */
 
 struct moka_file {

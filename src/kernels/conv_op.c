@@ -215,7 +215,12 @@ void moka_conv_op_free(struct moka_conv_op *op)
 
 static real *reserve(real *was, int64_t n)
 {
-	return was ? was : aligned_alloc(64, ((size_t)MOKA_MAX(n, 1) * sizeof(real) + 63) / 64 * 64);
+	const size_t bytes = ((size_t)MOKA_MAX(n, 1) * sizeof(real) + 63) / 64 * 64;
+	real *p = was ? was : aligned_alloc(64, bytes);
+
+	if (!was)
+		moka_pages_large(p, bytes);
+	return p;
 }
 
 static void pack_bias(struct moka_conv_op *op, const real *bias, const real *scale, const real *shift)

@@ -405,6 +405,7 @@ static enum moka_status make_block(struct moka_exec *e, struct moka_error *err)
 	e->gemm = moka_gemm_ws_new();
 	if (!e->block || !e->gemm)
 		return moka_fail(err, MOKA_ERR_NOMEM, "no memory to run the net (%.1f MiB)", (double)y.at / (1 << 20));
+	moka_pages_large(e->block, y.at + MOKA__ALIGN);
 	e->base = (char *)(((uintptr_t)e->block + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN);
 	y = (struct layout){ .base = e->base, .limit = (size_t)limit };
 	lay_out(e, &y);

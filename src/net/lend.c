@@ -10,9 +10,6 @@
  */
 #include "net/fused.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #define LEAST_BYTES (64 * 1024) /* smaller ones have hardly a whole page of their own */
 
 void moka_net_lend(struct moka_net *n, moka_net_again_fn *again, void *arg)
@@ -57,14 +54,10 @@ bool moka__param_is_packed(const struct moka_plan *p, int param)
 
 static void give_back(struct moka_param *x)
 {
-	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	const uintptr_t from = ((uintptr_t)x->data + page - 1) / page * page;
-	const uintptr_t to = ((uintptr_t)x->data + (uintptr_t)x->count * sizeof(real)) / page * page;
-
-	if (from < to && !madvise((void *)from, to - from, MADV_DONTNEED)) {
-		x->given_back = true;
-		x->unfilled = !x->from;
-	}
+	if (!moka_pages_give_back(x->data, (size_t)x->count * sizeof(real)))
+		return;
+	x->given_back = true;
+	x->unfilled = !x->from;
 }
 
 void moka__lend_packed(struct moka_net *n, const struct moka_plan *p, const struct moka__work *w)

@@ -81,6 +81,7 @@ enum moka_status moka_net_reserve(struct moka_net *n, uint64_t seed, struct moka
 	if (!n->param_block)
 		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for the net's parameters (%.1f MiB)",
 				 (double)bytes / (1 << 20));
+	moka_pages_large(n->param_block, bytes + MOKA__ALIGN);
 	n->fill_seed = seed;
 	base = (char *)(((uintptr_t)n->param_block + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN);
 	for (int p = 0; p < n->n_params; p++) {
