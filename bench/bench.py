@@ -10,6 +10,8 @@ order each round, and medians over all rounds are shown. Contestants are taken w
 
     OpenCV, PyTorch    a Python that can import cv2 or torch (MOKA_BENCH_PYTHON names one)
     ONNX Runtime       MOKA_ORT_LIB=libonnxruntime.so.1, or the npm package onnxruntime-node in a node_modules here or at home
+    ncnn               MOKA_BENCH_NCNN=the folder where it was installed: lib/libncnn.so (NCNN_SHARED_LIB), bin/caffe2ncnn and, if there,
+                       bin/ncnnoptimize, which fuses layers
     BVLC Caffe         MOKA_BENCH_CAFFE=the caffe program (its outputs can't be compared: `caffe time` shows none)
 """
 import argparse
@@ -131,6 +133,20 @@ def find_ort():
     return None
 
 
+def find_ncnn():
+    """The library, caffe2ncnn, ncnnoptimize (or None)."""
+    home = os.environ.get("MOKA_BENCH_NCNN")
+    if not home:
+        return None
+    found = []
+    for name in ("libncnn.so", "caffe2ncnn", "ncnnoptimize"):
+        paths = [p for p in (os.path.join(home, d, name) for d in ("", "lib", "lib64", "bin")) if os.path.exists(p)]
+        if not paths and name != "ncnnoptimize":
+            sys.exit(f"MOKA_BENCH_NCNN: there is no {name} in {home}, its lib/ or its bin/")
+        found.append(paths[0] if paths else None)
+    return found
+
+
 class Peers:
     def __init__(self, build, alone):
         self.build = build
@@ -139,9 +155,11 @@ class Peers:
         self.opencv = None if alone else python_with("cv2")
         self.ort = None if alone else find_ort()
         self.caffe = None if alone else os.environ.get("MOKA_BENCH_CAFFE")
+        self.ncnn = None if alone else find_ncnn()
 
     def names(self):
-        have = (("ONNX Runtime", self.ort), ("OpenCV", self.opencv), ("PyTorch", self.torch), ("BVLC Caffe", self.caffe))
+        have = (("ONNX Runtime", self.ort), ("OpenCV", self.opencv), ("PyTorch", self.torch), ("ncnn", self.ncnn),
+                ("BVLC Caffe", self.caffe))
         return ["Moka"] + [name for name, there in have if there]
 
     def open(self, name, job, threads, train):
@@ -151,6 +169,8 @@ class Peers:
         if train:
             words = {"Moka": [self.moka, job.solver, "train", str(threads), job.weights],
                      "PyTorch": [self.torch, f"{HERE}/peer_torch.py", job.onnx, "train"] + tail}.get(name)
+        elif name == "ncnn":
+            words = [os.path.join(self.build, "bench", "peer_ncnn"), job.ncnn(*self.ncnn[1:]), self.ncnn[0]] + tail
         else:
             words = {"Moka": [self.moka, job.net, job.weights] + tail,
                      "ONNX Runtime": [os.path.join(self.build, "bench", "peer_ort"), job.onnx, self.ort] + tail,
@@ -195,6 +215,18 @@ class Job:
         done = subprocess.run(words, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(done.stderr.strip())
+
+    def ncnn(self, caffe2ncnn, ncnnoptimize):
+        """ncnn's form of the net, without a batch size; made once. The 0 is float32."""
+        at = self.net + ".ncnn"
+        if not os.path.exists(at + ".bin"):
+            self.call(caffe2ncnn, self.net, self.weights, at + ".raw.param", at + ".raw.bin")
+            if ncnnoptimize:
+                self.call(ncnnoptimize, at + ".raw.param", at + ".raw.bin", at + ".param", at + ".bin", "0")
+            else:
+                os.rename(at + ".raw.param", at + ".param")
+                os.rename(at + ".raw.bin", at + ".bin")
+        return at + ".param"
 
     def write_training(self, dims):
         """The deploy net with made-up data in front, a loss behind, and without dropout, whose random numbers nobody shares."""
