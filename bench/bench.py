@@ -13,6 +13,9 @@ order each round, and medians over all rounds are shown. Contestants are taken w
     ncnn               MOKA_BENCH_NCNN=the folder where it was installed: lib/libncnn.so (NCNN_SHARED_LIB), bin/caffe2ncnn and, if there,
                        bin/ncnnoptimize, which fuses layers
     BVLC Caffe         MOKA_BENCH_CAFFE=the caffe program (its outputs can't be compared: `caffe time` shows none)
+    any other          MOKA_BENCH_PEER_<Name>="program {prototxt} {caffemodel} {threads} {input} {shape} {x} {outputs}": a program that
+                       speaks the protocol of peer.h. {onnx} and {batch} are there too; a command without braces gets those seven. It
+                       runs the forward rows. Underscores in the name are shown as spaces.
 """
 import argparse
 import array
@@ -23,6 +26,7 @@ import os
 import platform
 import random
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -37,6 +41,8 @@ NETS = ["lenet", "squeezenet", "mobilenet1", "mobilenet2", "googlenet", "caffene
 ROWS = [(1, 1), (1, 2), (16, 2)]
 TRAIN = [("lenet", 64), ("caffenet", 16), ("googlenet", 16), ("resnet50", 8)]
 MOST_DIFFERENT = 1e-3  # of the largest value
+HOOK = "MOKA_BENCH_PEER_"
+HOOK_WORDS = "{prototxt} {caffemodel} {threads} {input} {shape} {x} {outputs}"
 
 
 def environment(threads):
@@ -147,6 +153,10 @@ def find_ncnn():
     return found
 
 
+def find_hooks():
+    return {k[len(HOOK):].replace("_", " "): v for k, v in sorted(os.environ.items()) if k.startswith(HOOK) and v}
+
+
 class Peers:
     def __init__(self, build, alone):
         self.build = build
@@ -156,11 +166,12 @@ class Peers:
         self.ort = None if alone else find_ort()
         self.caffe = None if alone else os.environ.get("MOKA_BENCH_CAFFE")
         self.ncnn = None if alone else find_ncnn()
+        self.hooks = {} if alone else find_hooks()
 
     def names(self):
         have = (("ONNX Runtime", self.ort), ("OpenCV", self.opencv), ("PyTorch", self.torch), ("ncnn", self.ncnn),
                 ("BVLC Caffe", self.caffe))
-        return ["Moka"] + [name for name, there in have if there]
+        return ["Moka"] + [name for name, there in have if there] + list(self.hooks)
 
     def open(self, name, job, threads, train):
         if name == "BVLC Caffe":
@@ -169,6 +180,8 @@ class Peers:
         if train:
             words = {"Moka": [self.moka, job.solver, "train", str(threads), job.weights],
                      "PyTorch": [self.torch, f"{HERE}/peer_torch.py", job.onnx, "train"] + tail}.get(name)
+        elif name in self.hooks:
+            words = self.hook(self.hooks[name], job, threads)
         elif name == "ncnn":
             words = [os.path.join(self.build, "bench", "peer_ncnn"), job.ncnn(*self.ncnn[1:]), self.ncnn[0]] + tail
         else:
@@ -177,6 +190,13 @@ class Peers:
                      "OpenCV": [self.opencv, f"{HERE}/peer_opencv.py", job.net, job.weights] + tail,
                      "PyTorch": [self.torch, f"{HERE}/peer_torch.py", job.onnx, "-"] + tail}[name]
         return Program(words, threads) if words else None
+
+    @staticmethod
+    def hook(command, job, threads):
+        values = {"prototxt": job.net, "caffemodel": job.weights, "onnx": job.onnx, "threads": threads, "batch": job.shape.split("x")[0],
+                  "input": job.input, "shape": job.shape, "x": job.x, "outputs": ",".join(job.outputs)}
+        words = shlex.split(command if "{" in command else command + " " + HOOK_WORDS)
+        return [re.sub(r"\{(\w+)\}", lambda m: str(values.get(m.group(1), m.group(0))), w) for w in words]
 
 
 class Job:
@@ -272,7 +292,14 @@ def compare(open_ones, job, train, notes):
         if isinstance(p, BvlcCaffe):
             kept[name] = (p, None)
             continue
-        y = first_loss(p, name, path) if train else p.output(path)
+        try:
+            y = first_loss(p, name, path) if train else p.output(path)
+        except RuntimeError as e:
+            if name == "Moka":
+                raise
+            notes.append(f"{name} is out: {e}")
+            p.close()
+            continue
         reference = y if name == "Moka" else reference
         d = difference(reference, y)
         if d <= MOST_DIFFERENT:
