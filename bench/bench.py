@@ -12,7 +12,8 @@ order each round, and medians over all rounds are shown. Contestants are taken w
     ONNX Runtime       MOKA_ORT_LIB=libonnxruntime.so.1, or the npm package onnxruntime-node in a node_modules here or at home
     ncnn               MOKA_BENCH_NCNN=the folder where it was installed: lib/libncnn.so (NCNN_SHARED_LIB), bin/caffe2ncnn and, if there,
                        bin/ncnnoptimize, which fuses layers
-    BVLC Caffe         MOKA_BENCH_CAFFE=the caffe program (its outputs can't be compared: `caffe time` shows none)
+    BVLC Caffe         MOKA_BENCH_CAFFE=the caffe program (its outputs can't be compared: `caffe time` shows none; and what it times as
+                       training is forward and backward, without an update)
     any other          MOKA_BENCH_PEER_<Name>="program {prototxt} {caffemodel} {threads} {input} {shape} {x} {outputs}": a program that
                        speaks the protocol of peer.h. {onnx} and {batch} are there too; a command without braces gets those seven. It
                        runs the forward rows. Underscores in the name are shown as spaces.
@@ -101,15 +102,16 @@ class BvlcCaffe:
     """`caffe time`: loads and runs each time it is asked."""
 
     def __init__(self, program, net, threads, train):
-        self.words = [program, "time", "-model", net]
+        self.words = [program, "time", "-model", net, "-phase", "TRAIN" if train else "TEST"]
         self.threads, self.train, self.load = threads, train, None
 
     def run(self, n):
-        out = subprocess.run(self.words + ["-iterations", str(n)], capture_output=True, text=True, env=environment(self.threads)).stderr
-        found = re.search(r"Average Forward-Backward: ([0-9.]+)" if self.train else r"Average Forward pass: ([0-9.]+)", out)
-        if not found:
-            raise RuntimeError("`caffe time` gave no average")
-        return [float(found.group(1))]
+        env = dict(environment(self.threads), GLOG_logtostderr="1")
+        out = subprocess.run(self.words + ["-iterations", str(n)], capture_output=True, text=True, env=env).stderr
+        found = re.findall(r"Average (?:Forward|Backward) pass: ([0-9.]+)", out)
+        if len(found) != 2:
+            raise RuntimeError((out.strip().splitlines() or ["ended without a word"])[-1])
+        return [sum(map(float, found)) if self.train else float(found[0])]
 
     def memory(self):
         return None
@@ -289,10 +291,11 @@ def compare(open_ones, job, train, notes):
     path = job.x + ".out"
     kept, reference = {}, None
     for name, p in open_ones.items():
-        if isinstance(p, BvlcCaffe):
-            kept[name] = (p, None)
-            continue
         try:
+            if isinstance(p, BvlcCaffe):
+                p.run(1)
+                kept[name] = (p, None)
+                continue
             y = first_loss(p, name, path) if train else p.output(path)
         except RuntimeError as e:
             if name == "Moka":

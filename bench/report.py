@@ -131,6 +131,9 @@ ABOUT = {
     "ncnn": """ncnn runs what `caffe2ncnn` and `ncnnoptimize` make of the .caffemodel, without its 16-bit storage; its nets take one image, so a batch is
 run image after image, as one blob that ncnn takes apart itself, and with images side by side, and the fastest of the three counts.
 """,
+    "BVLC Caffe": """BVLC Caffe is timed by `caffe time`, a program that starts anew in each round, fills the net's weights itself and shows no outputs: nothing of
+it is compared. As training it runs forward and backward, without an update.
+""",
 }
 
 
