@@ -60,7 +60,11 @@ class Program:
         self.errors = tempfile.TemporaryFile("w+")
         self.p = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
                                   env=environment(threads))
-        self.load = float(self.line().split()[1])
+        said = self.line().split()
+        if len(said) != 2 or said[0] != "load":
+            self.close()
+            raise RuntimeError(f'said "{" ".join(said)}" where "load MS" was expected')
+        self.load = float(said[1])
 
     def line(self):
         s = self.p.stdout.readline()
@@ -321,7 +325,7 @@ def measure(peers, job, batch, threads, args, train=False):
             p = peers.open(name, job, threads, train)
             if p:
                 opened[name] = p
-        except RuntimeError as e:
+        except (RuntimeError, OSError) as e:
             row["notes"].append(f"{name} is out: {e}")
             if name == "Moka":
                 return row
