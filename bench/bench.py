@@ -10,7 +10,13 @@ order each round, and medians over all rounds are shown. Contestants are taken w
 
     OpenCV, PyTorch    a Python that can import cv2 or torch (MOKA_BENCH_PYTHON names one)
     ONNX Runtime       MOKA_ORT_LIB=libonnxruntime.so.1, or the npm package onnxruntime-node in a node_modules here or at home
-    BVLC Caffe         MOKA_BENCH_CAFFE=the caffe program (its outputs can't be compared: `caffe time` shows none)
+    ncnn               MOKA_BENCH_NCNN=the folder where it was installed: lib/libncnn.so (NCNN_SHARED_LIB), bin/caffe2ncnn and, if there,
+                       bin/ncnnoptimize, which fuses layers
+    BVLC Caffe         MOKA_BENCH_CAFFE=the caffe program (its outputs can't be compared: `caffe time` shows none; and what it times as
+                       training is forward and backward, without an update)
+    any other          MOKA_BENCH_PEER_<Name>="program {prototxt} {caffemodel} {threads} {input} {shape} {x} {outputs}": a program that
+                       speaks the protocol of peer.h. {onnx} and {batch} are there too; a command without braces gets those seven. It
+                       runs the forward rows. Underscores in the name are shown as spaces.
 """
 import argparse
 import array
@@ -21,6 +27,7 @@ import os
 import platform
 import random
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -35,6 +42,8 @@ NETS = ["lenet", "squeezenet", "mobilenet1", "mobilenet2", "googlenet", "caffene
 ROWS = [(1, 1), (1, 2), (16, 2)]
 TRAIN = [("lenet", 64), ("caffenet", 16), ("googlenet", 16), ("resnet50", 8)]
 MOST_DIFFERENT = 1e-3  # of the largest value
+HOOK = "MOKA_BENCH_PEER_"
+HOOK_WORDS = "{prototxt} {caffemodel} {threads} {input} {shape} {x} {outputs}"
 
 
 def environment(threads):
@@ -51,7 +60,11 @@ class Program:
         self.errors = tempfile.TemporaryFile("w+")
         self.p = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
                                   env=environment(threads))
-        self.load = float(self.line().split()[1])
+        said = self.line().split()
+        if len(said) != 2 or said[0] != "load":
+            self.close()
+            raise RuntimeError(f'said "{" ".join(said)}" where "load MS" was expected')
+        self.load = float(said[1])
 
     def line(self):
         s = self.p.stdout.readline()
@@ -93,15 +106,16 @@ class BvlcCaffe:
     """`caffe time`: loads and runs each time it is asked."""
 
     def __init__(self, program, net, threads, train):
-        self.words = [program, "time", "-model", net]
+        self.words = [program, "time", "-model", net, "-phase", "TRAIN" if train else "TEST"]
         self.threads, self.train, self.load = threads, train, None
 
     def run(self, n):
-        out = subprocess.run(self.words + ["-iterations", str(n)], capture_output=True, text=True, env=environment(self.threads)).stderr
-        found = re.search(r"Average Forward-Backward: ([0-9.]+)" if self.train else r"Average Forward pass: ([0-9.]+)", out)
-        if not found:
-            raise RuntimeError("`caffe time` gave no average")
-        return [float(found.group(1))]
+        env = dict(environment(self.threads), GLOG_logtostderr="1")
+        out = subprocess.run(self.words + ["-iterations", str(n)], capture_output=True, text=True, env=env).stderr
+        found = re.findall(r"Average (?:Forward|Backward) pass: ([0-9.]+)", out)
+        if len(found) != 2:
+            raise RuntimeError((out.strip().splitlines() or ["ended without a word"])[-1])
+        return [sum(map(float, found)) if self.train else float(found[0])]
 
     def memory(self):
         return None
@@ -131,6 +145,24 @@ def find_ort():
     return None
 
 
+def find_ncnn():
+    """The library, caffe2ncnn, ncnnoptimize (or None)."""
+    home = os.environ.get("MOKA_BENCH_NCNN")
+    if not home:
+        return None
+    found = []
+    for name in ("libncnn.so", "caffe2ncnn", "ncnnoptimize"):
+        paths = [p for p in (os.path.join(home, d, name) for d in ("", "lib", "lib64", "bin")) if os.path.exists(p)]
+        if not paths and name != "ncnnoptimize":
+            sys.exit(f"MOKA_BENCH_NCNN: there is no {name} in {home}, its lib/ or its bin/")
+        found.append(paths[0] if paths else None)
+    return found
+
+
+def find_hooks():
+    return {k[len(HOOK):].replace("_", " "): v for k, v in sorted(os.environ.items()) if k.startswith(HOOK) and v}
+
+
 class Peers:
     def __init__(self, build, alone):
         self.build = build
@@ -139,10 +171,13 @@ class Peers:
         self.opencv = None if alone else python_with("cv2")
         self.ort = None if alone else find_ort()
         self.caffe = None if alone else os.environ.get("MOKA_BENCH_CAFFE")
+        self.ncnn = None if alone else find_ncnn()
+        self.hooks = {} if alone else find_hooks()
 
     def names(self):
-        have = (("ONNX Runtime", self.ort), ("OpenCV", self.opencv), ("PyTorch", self.torch), ("BVLC Caffe", self.caffe))
-        return ["Moka"] + [name for name, there in have if there]
+        have = (("ONNX Runtime", self.ort), ("OpenCV", self.opencv), ("PyTorch", self.torch), ("ncnn", self.ncnn),
+                ("BVLC Caffe", self.caffe))
+        return ["Moka"] + [name for name, there in have if there] + list(self.hooks)
 
     def open(self, name, job, threads, train):
         if name == "BVLC Caffe":
@@ -151,12 +186,23 @@ class Peers:
         if train:
             words = {"Moka": [self.moka, job.solver, "train", str(threads), job.weights],
                      "PyTorch": [self.torch, f"{HERE}/peer_torch.py", job.onnx, "train"] + tail}.get(name)
+        elif name in self.hooks:
+            words = self.hook(self.hooks[name], job, threads)
+        elif name == "ncnn":
+            words = [os.path.join(self.build, "bench", "peer_ncnn"), job.ncnn(*self.ncnn[1:]), self.ncnn[0]] + tail
         else:
             words = {"Moka": [self.moka, job.net, job.weights] + tail,
                      "ONNX Runtime": [os.path.join(self.build, "bench", "peer_ort"), job.onnx, self.ort] + tail,
                      "OpenCV": [self.opencv, f"{HERE}/peer_opencv.py", job.net, job.weights] + tail,
                      "PyTorch": [self.torch, f"{HERE}/peer_torch.py", job.onnx, "-"] + tail}[name]
         return Program(words, threads) if words else None
+
+    @staticmethod
+    def hook(command, job, threads):
+        values = {"prototxt": job.net, "caffemodel": job.weights, "onnx": job.onnx, "threads": threads, "batch": job.shape.split("x")[0],
+                  "input": job.input, "shape": job.shape, "x": job.x, "outputs": ",".join(job.outputs)}
+        words = shlex.split(command if "{" in command else command + " " + HOOK_WORDS)
+        return [re.sub(r"\{(\w+)\}", lambda m: str(values.get(m.group(1), m.group(0))), w) for w in words]
 
 
 class Job:
@@ -195,6 +241,18 @@ class Job:
         done = subprocess.run(words, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(done.stderr.strip())
+
+    def ncnn(self, caffe2ncnn, ncnnoptimize):
+        """ncnn's form of the net, without a batch size; made once. The 0 is float32."""
+        at = self.net + ".ncnn"
+        if not os.path.exists(at + ".bin"):
+            self.call(caffe2ncnn, self.net, self.weights, at + ".raw.param", at + ".raw.bin")
+            if ncnnoptimize:
+                self.call(ncnnoptimize, at + ".raw.param", at + ".raw.bin", at + ".param", at + ".bin", "0")
+            else:
+                os.rename(at + ".raw.param", at + ".param")
+                os.rename(at + ".raw.bin", at + ".bin")
+        return at + ".param"
 
     def write_training(self, dims):
         """The deploy net with made-up data in front, a loss behind, and without dropout, whose random numbers nobody shares."""
@@ -237,10 +295,18 @@ def compare(open_ones, job, train, notes):
     path = job.x + ".out"
     kept, reference = {}, None
     for name, p in open_ones.items():
-        if isinstance(p, BvlcCaffe):
-            kept[name] = (p, None)
+        try:
+            if isinstance(p, BvlcCaffe):
+                p.run(1)
+                kept[name] = (p, None)
+                continue
+            y = first_loss(p, name, path) if train else p.output(path)
+        except RuntimeError as e:
+            if name == "Moka":
+                raise
+            notes.append(f"{name} is out: {e}")
+            p.close()
             continue
-        y = first_loss(p, name, path) if train else p.output(path)
         reference = y if name == "Moka" else reference
         d = difference(reference, y)
         if d <= MOST_DIFFERENT:
@@ -259,7 +325,7 @@ def measure(peers, job, batch, threads, args, train=False):
             p = peers.open(name, job, threads, train)
             if p:
                 opened[name] = p
-        except RuntimeError as e:
+        except (RuntimeError, OSError) as e:
             row["notes"].append(f"{name} is out: {e}")
             if name == "Moka":
                 return row

@@ -12,12 +12,20 @@ import os
 import statistics
 import sys
 
-NAMES = ["Moka", "ONNX Runtime", "OpenCV", "PyTorch", "BVLC Caffe"]
-COLOURS = {"Moka": "#7b3f00", "ONNX Runtime": "#5b8db8", "OpenCV": "#7aa974", "PyTorch": "#d98c4a", "BVLC Caffe": "#999999"}
+NAMES = ["Moka", "ONNX Runtime", "OpenCV", "PyTorch", "ncnn", "BVLC Caffe"]
+COLOURS = {"Moka": "#7b3f00", "ONNX Runtime": "#5b8db8", "OpenCV": "#7aa974", "PyTorch": "#d98c4a", "ncnn": "#9673a6", "BVLC Caffe": "#999999"}
+OTHER_COLOURS = ["#c0504d", "#4bacc6", "#8c8c3a", "#d17bab"]
 
 
 def present(rows):
-    return [n for n in NAMES if any(n in r["peers"] for r in rows)]
+    """The engines that took part, those that bench.py doesn't know itself at the end."""
+    found = {n for r in rows for n in r["peers"]}
+    return [n for n in NAMES if n in found] + sorted(found - set(NAMES))
+
+
+def colour(name, names):
+    others = [n for n in names if n not in COLOURS]
+    return COLOURS.get(name) or OTHER_COLOURS[others.index(name) % len(OTHER_COLOURS)]
 
 
 def best_other(row):
@@ -75,9 +83,9 @@ def facts(rows, names):
 
 
 def differences(rows):
-    """The largest of each engine, and which modes PyTorch took."""
+    """The largest of each engine, and which modes PyTorch and ncnn took."""
     out = []
-    for n in NAMES[1:]:
+    for n in present(rows)[1:]:
         found = [r["peers"][n]["difference"] for r in rows if n in r["peers"] and r["peers"][n]["difference"] is not None]
         modes = sorted({r["peers"][n]["mode"] for r in rows if n in r["peers"] and r["peers"][n]["mode"]})
         if found:
@@ -108,15 +116,25 @@ own included. PyTorch reads the net through a Python reader of ONNX, which is no
 
 ## How it was measured
 
-Every engine runs in a program of its own that stays open; all read the same net with the same random weights (Moka, OpenCV and BVLC Caffe the
+Every engine runs in a program of its own that stays open; all read the same net with the same random weights (Moka and OpenCV the
 .caffemodel, ONNX Runtime and PyTorch what `moka convert -o net.onnx` makes of it). Before the clock starts, each one's output for the same
 input is compared with Moka's, and whoever differs by more than a thousandth of the largest value is left out. Then they run in turns,
 in a new order each round. PyTorch runs traced, with oneDNN's fusions and in both memory layouts, and its fastest mode counts.
-"Of peak" is twice the multiply-accumulates of the net's plain arithmetic over the time; Winograd's algorithm does with fewer, so it may pass
+{about}"Of peak" is twice the multiply-accumulates of the net's plain arithmetic over the time; Winograd's algorithm does with fewer, so it may pass
 100 %. In training it is three times the forward pass's.
 
 {differences}
 """
+
+
+ABOUT = {
+    "ncnn": """ncnn runs what `caffe2ncnn` and `ncnnoptimize` make of the .caffemodel, without its 16-bit storage; its nets take one image, so a batch is
+run image after image, as one blob that ncnn takes apart itself, and with images side by side, and the fastest of the three counts.
+""",
+    "BVLC Caffe": """BVLC Caffe is timed by `caffe time`, a program that starts anew in each round, fills the net's weights itself and shows no outputs: nothing of
+it is compared. As training it runs forward and backward, without an update.
+""",
+}
 
 
 def page(result):
@@ -128,7 +146,7 @@ def page(result):
     m = result["machine"]
     return PAGE.format(date=result["date"], cpu=m["cpu"] or "an unnamed processor", cores=m["cores"], system=m["system"], peak=result["peak_gflops"],
                        forward=times(rows, present(rows), result["peak_gflops"], 1), training=training, facts=facts(rows, present(rows)),
-                       differences=differences(rows + train))
+                       differences=differences(rows + train), about="".join(ABOUT[n] for n in present(rows + train) if n in ABOUT))
 
 
 def picture(result):
@@ -142,7 +160,7 @@ def picture(result):
            f'<rect width="100%" height="100%" fill="#ffffff"/>']
     x = left
     for n in names:
-        out.append(f'<rect x="{x}" y="12" width="12" height="12" fill="{COLOURS[n]}"/><text x="{x + 17}" y="22">{n}</text>')
+        out.append(f'<rect x="{x}" y="12" width="12" height="12" fill="{colour(n, names)}"/><text x="{x + 17}" y="22">{n}</text>')
         x += 40 + 7 * len(n)
     for share in (0.25, 0.5, 0.75, 1):
         at = left + width * share
@@ -157,7 +175,7 @@ def picture(result):
             if n in r["peers"]:
                 ms = r["peers"][n]["ms"]
                 length = max(width * fastest / ms, 1)
-                out.append(f'<rect x="{left}" y="{y + k * bar}" width="{length:.1f}" height="{bar - 1}" fill="{COLOURS[n]}"/>'
+                out.append(f'<rect x="{left}" y="{y + k * bar}" width="{length:.1f}" height="{bar - 1}" fill="{colour(n, names)}"/>'
                            f'<text x="{left + length + 4:.1f}" y="{y + k * bar + 7.5}" font-size="8" fill="#555555">{figure(ms)} ms</text>')
     return "\n".join(out + ["</svg>", ""])
 

@@ -8,7 +8,7 @@ shift
 build=$(dirname "$moka")
 bench=$(dirname "$0")/../bench
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE || true
-ninja -C "$build" bench/bench_kernels bench/peer_moka bench/peer_ort >/dev/null
+ninja -C "$build" bench/bench_kernels bench/peer_moka bench/peer_ort bench/peer_ncnn >/dev/null
 "$build/bench/bench_kernels"
 python3 "$bench/bench.py" "$build" -o "$build/bench.json" "$@"
 python3 "$bench/reading.py" "$moka"
