@@ -95,6 +95,7 @@ bool moka__conv_weights_plan(struct moka_conv_train *t)
 	if (!plan_groups(t))
 		return false;
 	plan_bands(t);
+	moka__conv_wino_plan(t);
 	return true;
 }
 
@@ -154,23 +155,21 @@ static size_t bias_bytes(const struct moka_conv_train *t)
 
 size_t moka__conv_weights_scratch(const struct moka_conv_train *t, int threads)
 {
+	if (t->wino.used)
+		return moka__conv_wino_scratch(t, threads);
 	return sums_bytes(t) + bias_bytes(t) + (size_t)threads * slot_bytes(t);
 }
 
-/*
- * Rows of sums, `n` of them (pairs of channel and tap, in dw's order; row i at rows[i]), added to dw from column `at` on, for the outputs
- * of block `block`. n <= B.
- */
-static void add_rows(const struct pass *p, const real *const *rows, int64_t n, int64_t block, int64_t at, real *box)
+void moka__conv_add_rows(const struct moka_conv_train *t, real *dw, const real *const *rows, int64_t n, int64_t block,
+			 int64_t at, real *box)
 {
-	const struct moka_conv_train *t = p->t;
 	const int64_t b = t->k->block, pitch = t->d.channels / t->d.group * t->taps, o0 = block * b;
 	const int64_t outs = MOKA_MIN(b, t->d.outputs - o0);
 	real *out[16];
 
 	if (n == b && outs == b) {
 		for (int64_t o = 0; o < b; o++)
-			out[o] = p->dw + (o0 + o) * pitch + at;
+			out[o] = dw + (o0 + o) * pitch + at;
 		t->k->transpose(rows, out, true);
 		return;
 	}
@@ -179,7 +178,7 @@ static void add_rows(const struct pass *p, const real *const *rows, int64_t n, i
 	t->k->transpose(rows, out, false);
 	for (int64_t o = 0; o < outs; o++)
 		for (int64_t i = 0; i < n; i++)
-			p->dw[(o0 + o) * pitch + at + i] += box[o * b + i];
+			dw[(o0 + o) * pitch + at + i] += box[o * b + i];
 }
 
 /* The finished sums of a group by an input block, to dw. */
@@ -198,7 +197,7 @@ static void finish_unit(const struct pass *p, const struct moka__conv_group *g, 
 				if (++tap == t->taps)
 					tap = 0, c++;
 			}
-			add_rows(p, rows, MOKA_MIN(b, n - at), g->block + v, i * b * t->taps + at, box);
+			moka__conv_add_rows(t, p->dw, rows, MOKA_MIN(b, n - at), g->block + v, i * b * t->taps + at, box);
 		}
 	}
 }
@@ -368,7 +367,7 @@ static void finish_item(void *arg, int64_t item, int slot)
 			const real *rows[16];
 			for (int64_t k = 0; k < b; k++)
 				rows[k] = sums + MOKA_MIN(at + k, w->steps - 1) * g->blocks * b + v * b;
-			add_rows(p, rows, MOKA_MIN(b, pairs - at), g->block + v, at, box);
+			moka__conv_add_rows(t, p->dw, rows, MOKA_MIN(b, pairs - at), g->block + v, at, box);
 		}
 }
 
@@ -392,6 +391,10 @@ void moka__conv_weights_run(const struct moka_conv_train *t, struct moka_pool *p
 	const int64_t threads = moka_pool_threads(pool), ins = w->groups[0].in_blocks;
 	struct pass p = { .t = t, .x = x, .dy = dy, .dw = dw, .db = db, .parts_out = 1, .parts_in = 1 };
 
+	if (t->wino.used) {
+		moka__conv_wino_run(t, pool, x, dy, dw, db, scratch);
+		return;
+	}
 	p.once = once(w) && !t->first;
 	p.sums = (real *)scratch;
 	p.bias = (real *)(scratch + sums_bytes(t));
