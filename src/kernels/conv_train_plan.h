@@ -16,6 +16,7 @@ struct moka__conv_phase {
 	struct moka_conv_op *op;
 	int64_t from[2]; /* first row and column of dx */
 	int64_t *taps;	 /* which tap of w each tap of op is */
+	bool late;	 /* Winograd's weights are made as they are needed */
 	bool turned;	 /* op's outputs are w's channels */
 };
 
@@ -40,8 +41,10 @@ struct moka__conv_wino {
 	int64_t n_sums; /* values of all sums */
 };
 
+/* Of one group of channels: d.group is 1, d.channels and d.outputs are the group's own. */
 struct moka_conv_train {
 	struct moka_conv_train_desc d;
+	int64_t groups;
 	const struct moka__blocked_kernels *k;
 	int64_t out[2], taps, in_blocks, out_blocks;
 	bool first; /* x is read plain, by steps (conv_first.c) */
@@ -52,9 +55,12 @@ struct moka_conv_train {
 	struct moka__conv_wino wino;
 };
 
-/* Packs w (d.outputs, d.channels / group, taps) for one operation into `to`, op->n_weights values; slots: moka__conv_train_slot() bytes a thread. */
+/* Packs w (d.outputs, d.channels, taps) for one operation into `to`, op->n_weights values; slots: moka__conv_train_slot() bytes a thread. */
 void moka__conv_train_pack(const struct moka_conv_train *t, const struct moka__conv_phase *p, struct moka_pool *pool,
 			   const real *w, real *to, char *slots);
+/* Runs a phase by Winograd with its weights made late; slots as above. */
+void moka__conv_train_run_late(const struct moka_conv_train *t, const struct moka__conv_phase *p, const real *w,
+			       const struct moka__conv_run *r, char *slots);
 size_t moka__conv_train_slot(const struct moka_conv_train *t);
 
 bool moka__conv_weights_plan(struct moka_conv_train *t);

@@ -32,25 +32,21 @@
 static bool plan_groups(struct moka_conv_train *t)
 {
 	struct moka__conv_weights *w = &t->weights;
-	const int64_t b = t->k->block, sections = t->d.group, outs = t->out_blocks / sections,
-		      ins = t->in_blocks / sections;
-	const int64_t most = t->k->weights_rows[2] ? 3 : 2;
+	const int64_t b = t->k->block, most = t->k->weights_rows[2] ? 3 : 2;
 
 	w->groups = calloc((size_t)t->out_blocks, sizeof(*w->groups));
 	if (!w->groups)
 		return false;
-	for (int64_t s = 0; s < sections; s++)
-		for (int64_t done = 0; done < outs;) {
-			struct moka__conv_group *g = &w->groups[w->n_groups++];
-			int64_t n = MOKA_MIN(most, outs - done);
+	for (int64_t done = 0; done < t->out_blocks;) {
+		int64_t n = MOKA_MIN(most, t->out_blocks - done);
 
-			/* two and two rather than three and one */
-			if (outs - done == 4 && most == 3)
-				n = 2;
-			*g = (struct moka__conv_group){ s * outs + done, n, s * ins, ins, w->n_weights };
-			w->n_weights += (t->first ? w->steps : ins * t->taps * b) * n * b;
-			done += n;
-		}
+		/* two and two rather than three and one */
+		if (t->out_blocks - done == 4 && most == 3)
+			n = 2;
+		w->groups[w->n_groups++] = (struct moka__conv_group){ done, n, 0, t->in_blocks, w->n_weights };
+		w->n_weights += (t->first ? w->steps : t->in_blocks * t->taps * b) * n * b;
+		done += n;
+	}
 	return true;
 }
 
@@ -163,7 +159,7 @@ size_t moka__conv_weights_scratch(const struct moka_conv_train *t, int threads)
 void moka__conv_add_rows(const struct moka_conv_train *t, real *dw, const real *const *rows, int64_t n, int64_t block,
 			 int64_t at, real *box)
 {
-	const int64_t b = t->k->block, pitch = t->d.channels / t->d.group * t->taps, o0 = block * b;
+	const int64_t b = t->k->block, pitch = t->d.channels * t->taps, o0 = block * b;
 	const int64_t outs = MOKA_MIN(b, t->d.outputs - o0);
 	real *out[16];
 
@@ -185,8 +181,8 @@ void moka__conv_add_rows(const struct moka_conv_train *t, real *dw, const real *
 static void finish_unit(const struct pass *p, const struct moka__conv_group *g, int64_t i, const real *sums, real *box)
 {
 	const struct moka_conv_train *t = p->t;
-	const int64_t b = t->k->block, ins = t->d.channels / t->d.group, row = g->blocks * b;
-	const int64_t n = MOKA_MIN(b, ins - i * b) * t->taps;
+	const int64_t b = t->k->block, row = g->blocks * b;
+	const int64_t n = MOKA_MIN(b, t->d.channels - i * b) * t->taps;
 
 	for (int64_t v = 0; v < g->blocks; v++) {
 		int64_t c = 0, tap = 0;
@@ -230,7 +226,7 @@ static void run_tap(const struct pass *p, const struct band *at, const struct mo
 	w.x_image = p->x->image_stride, w.x_row = d->stride[0] * d->width * b, w.x_place = d->stride[1] * b;
 	w.y_image = p->dy->image_stride, w.y_row = t->out[1] * b, w.y_block = t->out[0] * t->out[1] * b;
 	w.dy = p->dy->data + at->n0 * w.y_image + g->block * w.y_block + (r0 * t->out[1] + c0) * b;
-	w.x = p->x->data + at->n0 * w.x_image + ((g->in_block + i) * d->height * d->width + y * d->width + x) * b;
+	w.x = p->x->data + at->n0 * w.x_image + (i * d->height * d->width + y * d->width + x) * b;
 	if (w.x_row == w.places * w.x_place && w.y_row == w.places * b)
 		w.places *= w.rows, w.rows = MOKA_MIN(w.rows, 1);
 	for (int64_t c = 0; c < b; c += n) {
@@ -284,7 +280,7 @@ static void piece_item(void *arg, int64_t item, int slot)
 	const struct moka__conv_weights *w = &p->t->weights;
 	const int64_t parts = p->parts_out * p->parts_in, piece = item / parts, part = item % parts;
 	const int64_t po = part / p->parts_in, pi = part % p->parts_in, bands = w->image_bands * w->row_bands;
-	const int64_t ins = w->groups[0].in_blocks, b0 = moka__part(bands, w->pieces, piece);
+	const int64_t ins = p->t->in_blocks, b0 = moka__part(bands, w->pieces, piece);
 	struct band at = { .g0 = moka__part(w->n_groups, p->parts_out, po),
 			   .g1 = moka__part(w->n_groups, p->parts_out, po + 1),
 			   .i0 = moka__part(ins, p->parts_in, pi),
@@ -349,7 +345,7 @@ static void finish_item(void *arg, int64_t item, int slot)
 	const struct pass *p = arg;
 	const struct moka_conv_train *t = p->t;
 	const struct moka__conv_weights *w = &t->weights;
-	const int64_t ins = t->first ? 1 : w->groups[0].in_blocks, b = t->k->block;
+	const int64_t ins = t->first ? 1 : t->in_blocks, b = t->k->block;
 	const struct moka__conv_group *g = &w->groups[item / ins];
 	const int64_t i = item % ins, values = t->first ? w->steps * g->blocks * b : unit_values(t, g);
 	const int64_t pairs = t->d.channels * t->taps;
@@ -388,7 +384,7 @@ void moka__conv_weights_run(const struct moka_conv_train *t, struct moka_pool *p
 			    const struct moka_tensor *dy, real *dw, real *db, char *scratch)
 {
 	const struct moka__conv_weights *w = &t->weights;
-	const int64_t threads = moka_pool_threads(pool), ins = w->groups[0].in_blocks;
+	const int64_t threads = moka_pool_threads(pool), ins = t->in_blocks;
 	struct pass p = { .t = t, .x = x, .dy = dy, .dw = dw, .db = db, .parts_out = 1, .parts_in = 1 };
 
 	if (t->wino.used) {

@@ -76,7 +76,7 @@ void moka__conv_wino_plan(struct moka_conv_train *t)
 	const int64_t b = t->k->block, most = CHUNK_CHANNELS / b;
 	int64_t each, groups = 0;
 
-	if (t->first || d->group > 1 || d->kernel[0] != 3 || d->kernel[1] != 3 || d->stride[0] != 1 ||
+	if (t->first || d->kernel[0] != 3 || d->kernel[1] != 3 || d->stride[0] != 1 ||
 	    d->stride[1] != 1 || d->dilation[0] != 1 || d->dilation[1] != 1)
 		return;
 	w->rows = moka__ceil_div(t->out[0], 4), w->columns = moka__ceil_div(t->out[1], 4);
