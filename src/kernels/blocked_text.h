@@ -148,7 +148,7 @@ INLINE void first_tile(const int g, const int n, const struct moka__conv_tile *t
 INLINE void weights_row(const int g, const int n, const struct moka__weights_tile *t, const real *x, const real *y,
 			const int64_t *steps, VEC *sum)
 {
-	const int64_t x_place = t->x_place, y_block = t->y_block;
+	const int64_t x_place = t->x_place, y_block = t->y_block, ahead = t->ahead;
 	int64_t at[VLEN];
 
 	UNROLL
@@ -157,6 +157,8 @@ INLINE void weights_row(const int g, const int n, const struct moka__weights_til
 	for (int64_t p = t->places; p > 0; p--, x += x_place, y += VLEN) {
 		VEC d[MOKA__GROUP];
 
+		if (!steps)
+			__builtin_prefetch((const void *)((uintptr_t)x + (uintptr_t)ahead * sizeof(real)), 0, 2);
 		UNROLL
 		for (int v = 0; v < g; v++)
 			d[v] = LOAD(y + v * y_block);

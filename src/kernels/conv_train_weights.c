@@ -59,6 +59,7 @@ static void plan_bands(struct moka_conv_train *t)
 	const int64_t each = (t->in_blocks * spread + t->out_blocks) * b * (int64_t)sizeof(real);
 	int64_t most = MOKA_MAX(BAND_BYTES / each, 64), bands, band;
 
+	if (getenv("MOST")) most = atol(getenv("MOST"));
 	if (w->n_weights > FEW_WEIGHTS)
 		most = MOKA_MAX(most, BAND_PLACES);
 	if (most >= area) {
@@ -71,7 +72,7 @@ static void plan_bands(struct moka_conv_train *t)
 	w->band_images = moka__ceil_div(d->images, w->image_bands);
 	w->band_rows = moka__ceil_div(t->out[0], w->row_bands);
 	band = w->band_images * w->band_rows * t->out[1];
-	w->chunk = MOKA_MAX(CHUNK_BYTES / (band * spread * b * (int64_t)sizeof(real)), 1);
+	if (getenv("CHUNK")) w->chunk = atol(getenv("CHUNK")); else w->chunk = MOKA_MAX(CHUNK_BYTES / (band * spread * b * (int64_t)sizeof(real)), 1);
 	if (t->first) {
 		w->image_bands = d->images;
 		w->row_bands = moka__ceil_div(t->out[0], t->forward.op->strip_rows);
@@ -210,7 +211,7 @@ static void inside(const struct moka_conv_train_desc *d, int axis, int64_t tap, 
 }
 
 static void run_tap(const struct pass *p, const struct band *at, const struct moka__conv_group *g, int64_t i,
-		    int64_t tap, real *sums)
+		    int64_t tap, bool ahead, real *sums)
 {
 	const struct moka_conv_train *t = p->t;
 	const struct moka_conv_train_desc *d = &t->d;
@@ -230,6 +231,7 @@ static void run_tap(const struct pass *p, const struct band *at, const struct mo
 	if (w.x_row == w.places * w.x_place && w.y_row == w.places * b)
 		w.places *= w.rows, w.rows = MOKA_MIN(w.rows, 1);
 	for (int64_t c = 0; c < b; c += n) {
+		w.ahead = ahead && c + n == b ? d->height * d->width * b : 0;
 		w.dw = sums + (tap * b + c) * g->blocks * b;
 		t->k->weights[g->blocks - 1](&w);
 		w.x += n;
@@ -267,7 +269,7 @@ static void run_band(const struct pass *p, const struct band *at, int64_t piece,
 				if (i == 0 && p->db)
 					sum_bias(p, at, g, piece);
 				for (int64_t tap = 0; p->dw && tap < t->taps; tap++)
-					run_tap(p, at, g, i, tap, sums);
+					run_tap(p, at, g, i, tap, n == at->g0 && tap == t->taps - 1, sums);
 				if (p->once && p->dw)
 					finish_unit(p, g, i, sums, unit + t->taps * b * 3 * b);
 			}
@@ -329,7 +331,7 @@ static void strip_item(void *arg, int64_t item, int slot)
 				sum_bias(p, &at, g, item);
 			tile.dy = p->dy->data + at.n0 * p->dy->image_stride + g->block * tile.y_block +
 				  at.r0 * tile.y_row;
-			for (int64_t i = 0; p->dw && i < w->steps; i += n) {
+			for (int64_t i = 0; p->dw && i < pairs; i += n) {
 				tile.dw = p->sums + item * w->n_weights + g->weights + i * g->blocks * b;
 				t->k->weights_first[g->blocks - 1](&tile, steps + i);
 			}
