@@ -155,7 +155,8 @@ static enum moka_status plan_phase(struct moka_conv_train *t, struct moka__conv_
 	if (d.kernel[0] * d.kernel[1] == 0)
 		return MOKA_OK;
 	d.in_block = d.out_block = t->k->block;
-	a = data_algorithm(t, &d, size);
+	p->scatter = moka__conv_scatter_pays(t);
+	a = p->scatter ? MOKA_CONV_DIRECT : data_algorithm(t, &d, size);
 	d.in_block = a == MOKA_CONV_FIRST ? 1 : d.in_block;
 	p->taps = malloc((size_t)(d.kernel[0] * d.kernel[1]) * sizeof(*p->taps));
 	if (!p->taps || moka__conv_op_plan(&p->op, &d, size, a))
@@ -272,7 +273,9 @@ static size_t bias_bytes(const struct moka_conv_train *t)
 
 static size_t run_bytes(const struct moka_conv_train *t, const struct moka__conv_phase *p, int threads)
 {
-	const size_t pack = (size_t)threads * moka__conv_train_slot(t), run = moka_conv_op_scratch(p->op, threads);
+	const size_t pack = (size_t)threads * moka__conv_train_slot(t);
+	const size_t run = p->scatter ? moka__conv_scatter_scratch(t, threads) :
+					moka_conv_op_scratch(p->op, threads);
 
 	if (p->late)
 		return pack + moka__conv_scratch_winograd_late(p->op, threads);
@@ -346,7 +349,10 @@ static void run_phase(const struct moka_conv_train *t, const struct moka__conv_p
 		return;
 	}
 	moka__conv_train_pack(t, p, pool, w, packed, rest);
-	moka__conv_run(&r);
+	if (p->scatter)
+		moka__conv_scatter_run(t, p, pool, packed, x, y, rest);
+	else
+		moka__conv_run(&r);
 }
 
 /* Channels of group g. */
@@ -422,6 +428,10 @@ static void data_group(const struct moka_conv_train *t, struct moka_pool *pool, 
 	struct moka_tensor by = *dy, bx = *dx;
 	bool zeros = false;
 
+	if (t->data[0].scatter) {
+		run_phase(t, &t->data[0], pool, w, NULL, dy, dx, at);
+		return;
+	}
 	if (!data_is_steps(t))
 		by = read_blocked(t, pool, dy, &at, y_bytes(t));
 	if (dx->block == 1)

@@ -124,6 +124,8 @@ static void pack_block(const struct pack *p, const struct moka__conv_group *g, i
 
 		if (op->algorithm == MOKA_CONV_FIRST)
 			to.channel = taps * row, to.tap = row, to.channels = op->d.channels - i * b;
+		else if (p->p->scatter)
+			to.tap = op->in_blocks * b * row;
 		else if (op->tile)
 			to.at = s->nine, to.channel = 9 * b, to.tap = b;
 		if (p->p->turned) {
@@ -143,10 +145,10 @@ static void pack_item(void *arg, int64_t item, int slot)
 	const struct pack *p = arg;
 	const struct moka_conv_op *op = p->p->op;
 	const struct moka__conv_group *g = &op->groups[item / op->in_blocks];
-	const int64_t b = p->t->k->block, i = item % op->in_blocks, taps = op->tile ? 1 : op->d.kernel[0] * op->d.kernel[1];
+	const int64_t b = p->t->k->block, i = item % op->in_blocks, each = op->tile || p->p->scatter ? 1 : op->d.kernel[0] * op->d.kernel[1];
 	const struct slot s = slot_of(p, slot);
 
-	pack_block(p, g, i, p->to + g->weights + i * b * taps * g->blocks * b, op->plane, &s);
+	pack_block(p, g, i, p->to + g->weights + i * b * each * g->blocks * b, op->plane, &s);
 }
 
 void moka__conv_train_pack(const struct moka_conv_train *t, const struct moka__conv_phase *phase,

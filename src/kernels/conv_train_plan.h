@@ -18,6 +18,7 @@ struct moka__conv_phase {
 	int64_t *taps;	 /* which tap of w each tap of op is */
 	bool late;	 /* Winograd's weights are made as they are needed */
 	bool turned;	 /* op's outputs are w's channels */
+	bool scatter;	 /* done by conv_train_scatter.c: weights lie as [group][tap][in block][B][block][B] */
 };
 
 /* How the gradient of weights is cut. */
@@ -62,6 +63,13 @@ void moka__conv_train_pack(const struct moka_conv_train *t, const struct moka__c
 void moka__conv_train_run_late(const struct moka_conv_train *t, const struct moka__conv_phase *p, const real *w,
 			       const struct moka__conv_run *r, char *slots);
 size_t moka__conv_train_slot(const struct moka_conv_train *t);
+
+bool moka__conv_scatter_pays(const struct moka_conv_train *t);
+size_t moka__conv_scatter_scratch(const struct moka_conv_train *t, int threads);
+/* dx as the caller has it, dy too. */
+void moka__conv_scatter_run(const struct moka_conv_train *t, const struct moka__conv_phase *p, struct moka_pool *pool,
+			    const real *weights, const struct moka_tensor *dy, const struct moka_tensor *dx,
+			    char *scratch);
 
 bool moka__conv_weights_plan(struct moka_conv_train *t);
 size_t moka__conv_weights_scratch(const struct moka_conv_train *t, int threads);
