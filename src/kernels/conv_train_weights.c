@@ -19,8 +19,9 @@
 
 /* Sums that stay near whatever else passes. */
 #define FEW_WEIGHTS ((int64_t)64 * 1024)
-/* What x and dy of a band may take, where sums are few; places of a band where they are many and pass by once a band. */
-#define BAND_BYTES ((int64_t)512 * 1024)
+/* What x and dy of a band may take, where sums are few (short bands were slower: each begins anew to read ahead); places of a band where
+ * sums are many and pass by once a band. */
+#define BAND_BYTES ((int64_t)1024 * 1024)
 #define BAND_PLACES 768
 #define CHUNK_BYTES ((int64_t)256 * 1024)
 #define PIECES 8
@@ -59,7 +60,6 @@ static void plan_bands(struct moka_conv_train *t)
 	const int64_t each = (t->in_blocks * spread + t->out_blocks) * b * (int64_t)sizeof(real);
 	int64_t most = MOKA_MAX(BAND_BYTES / each, 64), bands, band;
 
-	if (getenv("MOST")) most = atol(getenv("MOST"));
 	if (w->n_weights > FEW_WEIGHTS)
 		most = MOKA_MAX(most, BAND_PLACES);
 	if (most >= area) {
@@ -72,7 +72,7 @@ static void plan_bands(struct moka_conv_train *t)
 	w->band_images = moka__ceil_div(d->images, w->image_bands);
 	w->band_rows = moka__ceil_div(t->out[0], w->row_bands);
 	band = w->band_images * w->band_rows * t->out[1];
-	if (getenv("CHUNK")) w->chunk = atol(getenv("CHUNK")); else w->chunk = MOKA_MAX(CHUNK_BYTES / (band * spread * b * (int64_t)sizeof(real)), 1);
+	w->chunk = MOKA_MAX(CHUNK_BYTES / (band * spread * b * (int64_t)sizeof(real)), 1);
 	if (t->first) {
 		w->image_bands = d->images;
 		w->row_bands = moka__ceil_div(t->out[0], t->forward.op->strip_rows);
