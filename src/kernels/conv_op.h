@@ -35,8 +35,8 @@ struct moka_conv_op {
 	int places; /* of a full tile */
 	struct moka__conv_group *groups;
 	int64_t n_groups;
-	int64_t part;	/* blocks of inputs (first: steps) that are summed before the next group's turn */
-	int64_t *taps;	/* direct: (taps, 2) rows and columns from a place (times its stride) to what the tap sees */
+	int64_t part;  /* blocks of inputs (first: steps) that are summed before the next group's turn */
+	int64_t *taps; /* direct: (taps, 2) rows and columns from a place (times its stride) to what the tap sees */
 	struct moka__conv_target target; /* direct */
 	int64_t *steps;			 /* first: (channels * taps) offsets in the padded strip */
 	int64_t strip_rows, strip_lines, strip_width;

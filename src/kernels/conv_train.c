@@ -249,16 +249,15 @@ const char *moka_conv_train_name(const struct moka_conv_train *t)
 /* x and y as blocked tensors of the scratch's own. */
 static size_t x_bytes(const struct moka_conv_train *t)
 {
-	return moka__lines((size_t)(t->d.images * moka_tensor_image(t->d.channels, t->d.height, t->d.width,
-								    t->k->block)) *
-			   sizeof(real));
+	return moka__lines(
+		(size_t)(t->d.images * moka_tensor_image(t->d.channels, t->d.height, t->d.width, t->k->block)) *
+		sizeof(real));
 }
 
 static size_t y_bytes(const struct moka_conv_train *t)
 {
-	return moka__lines(
-		(size_t)(t->d.images * moka_tensor_image(t->d.outputs, t->out[0], t->out[1], t->k->block)) *
-		sizeof(real));
+	return moka__lines((size_t)(t->d.images * moka_tensor_image(t->d.outputs, t->out[0], t->out[1], t->k->block)) *
+			   sizeof(real));
 }
 
 static size_t copies_bytes(const struct moka_conv_train *t, bool x, bool y)
@@ -274,8 +273,7 @@ static size_t bias_bytes(const struct moka_conv_train *t)
 static size_t run_bytes(const struct moka_conv_train *t, const struct moka__conv_phase *p, int threads)
 {
 	const size_t pack = (size_t)threads * moka__conv_train_slot(t);
-	const size_t run = p->scatter ? moka__conv_scatter_scratch(t, threads) :
-					moka_conv_op_scratch(p->op, threads);
+	const size_t run = p->scatter ? moka__conv_scatter_scratch(t, threads) : moka_conv_op_scratch(p->op, threads);
 
 	if (p->late)
 		return pack + moka__conv_scratch_winograd_late(p->op, threads);
