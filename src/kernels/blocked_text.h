@@ -9,6 +9,9 @@
 #define UNROLL _Pragma("GCC unroll 32")
 // clang-format on
 
+/* Values of weights that are asked for ahead of their use: large ones come from memory, and every line of them is used once or twice. */
+#define AHEAD 1024
+
 static const real zeros[VLEN];
 
 INLINE VEC act_vec(const struct moka_act *a, VEC x, const real *slopes)
@@ -114,16 +117,22 @@ INLINE void conv_tile(const int g, const int n, const struct moka__conv_tile *t)
 	tile_begin(g, n, t, sum);
 	for (int64_t b = 0; b < t->blocks; b++) {
 		const real *xb = t->x + b * t->x_step;
-		const int64_t *off = t->off;
+		const int64_t *off = t->off, lanes = b + 1 < t->blocks ? VLEN : t->lanes;
 
-		for (int64_t tap = 0; tap < t->taps; tap++, off += MOKA__PLACES) {
+		for (int64_t tap = 0; tap < t->taps; tap++, off += MOKA__PLACES, w += VLEN * g * VLEN) {
 			const real *p[MOKA__PLACES];
 
 			UNROLL
 			for (int i = 0; i < n; i++)
 				p[i] = off[i] < 0 ? zeros : xb + off[i];
-			_Pragma("GCC unroll 4") for (int c = 0; c < VLEN; c++, w += g * VLEN)
-				tile_step(g, n, p, c, w, sum);
+			for (int64_t c = 0; c < lanes; c += 4) {
+				UNROLL
+				for (int k = 0; k < 4 * g; k++)
+					__builtin_prefetch(w + c * g * VLEN + k * VLEN + AHEAD, 0, 2);
+				UNROLL
+				for (int k = 0; k < 4; k++)
+					tile_step(g, n, p, c + k, w + (c + k) * g * VLEN, sum);
+			}
 		}
 	}
 	tile_end(g, n, t, sum);

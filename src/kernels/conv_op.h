@@ -98,6 +98,14 @@ void moka__conv_run_winograd(const struct moka__conv_run *r);
 void moka__conv_fill_strip(const struct moka_conv_op *op, const struct moka_tensor *image, int64_t n, int64_t oy,
 			   real *to);
 
+/* Lanes of the last of the blocks [.., end) of inputs that a tile has to look at. */
+static inline int64_t moka__used_lanes(const struct moka_conv_op *op, int64_t end)
+{
+	const int64_t b = op->k->block, spare = end == op->in_blocks ? end * b - op->d.channels : 0;
+
+	return (b - spare + 3) / 4 * 4;
+}
+
 /* Multiply-adds of the whole as a direct convolution would make them. */
 double moka__conv_work(const struct moka_conv_desc *d, const int64_t out[2]);
 /* Where part i of `parts` begins. */

@@ -194,6 +194,7 @@ static void step_product(const struct chunk *c, int64_t point)
 			};
 			t.x = v + from * c->n * b;
 			t.blocks = MOKA_MIN(op->part, op->in_blocks - from);
+			t.lanes = moka__used_lanes(op, from + t.blocks);
 			t.w = u + og->weights + from * b * og->blocks * b;
 			t.y = m + og->block * c->n * b;
 			run_tiles(op, c->n, og->blocks, &t);
@@ -315,9 +316,12 @@ static void late_item(void *arg, int64_t item, int slot)
 		for (int64_t i = 0; i < ins; i++)
 			r->make(r->make_arg, g, from + i, u + i * b * g->blocks * b, plane, slot);
 		for (int64_t p = 0; p < op->size * op->size; p++) {
-			struct moka__conv_tile t = {
-				.x_step = n * b, .taps = 1, .y_block = c.n * b, .first = from == 0, .blocks = ins
-			};
+			struct moka__conv_tile t = { .x_step = n * b,
+						     .taps = 1,
+						     .y_block = c.n * b,
+						     .first = from == 0,
+						     .blocks = ins,
+						     .lanes = moka__used_lanes(op, from + ins) };
 			t.x = l->all.v + p * apart(op, op->in_blocks, n) + (from * n + t0) * b;
 			t.w = u + p * plane;
 			t.y = c.m + p * apart(op, g->blocks, c.n);
