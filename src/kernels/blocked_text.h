@@ -1,6 +1,8 @@
 /*
  * blocked_text.h - the text of the blocked kernels, included by one file per instruction set, which defines before:
- * VEC, VLEN, LOAD, STORE, SPLAT, FMA(a, b, c), MUL, ADD, SUB, MAX, MIN, DIV, SQRT and NAME (the table's name), MOST_GROUP, PLACES_LIST.
+ * VEC, VLEN, LOAD, STORE, SPLAT, FMA(a, b, c), MUL, ADD, SUB, MAX, MIN, DIV, SQRT, a function transpose() and
+ * NAME (the table's name), MOST_GROUP, PLACES_LIST; WEIGHTS1, 2, 3: inputs that a tile of the gradient of weights takes, for as many
+ * blocks of outputs (3 may be 0).
  */
 // clang-format off
 #define INLINE static inline __attribute__((always_inline))
@@ -150,6 +152,66 @@ INLINE void first_tile(const int g, const int n, const struct moka__conv_tile *t
 	tile_end(g, n, t, sum);
 }
 
+/* ---- gradient of weights -------------------------------------------------------------------------- */
+
+INLINE void weights_row(const int g, const int n, const struct moka__weights_tile *t, const real *x, const real *y,
+			const int64_t *steps, VEC *sum)
+{
+	const int64_t x_place = t->x_place, y_block = t->y_block, ahead = t->ahead;
+	int64_t at[VLEN];
+
+	UNROLL
+	for (int i = 0; i < n; i++)
+		at[i] = steps ? steps[i] : i;
+	for (int64_t p = t->places; p > 0; p--, x += x_place, y += VLEN) {
+		VEC d[MOKA__GROUP];
+
+		if (!steps)
+			__builtin_prefetch((const void *)((uintptr_t)x + (uintptr_t)ahead * sizeof(real)), 0, 2);
+		UNROLL
+		for (int v = 0; v < g; v++)
+			d[v] = LOAD(y + v * y_block);
+		UNROLL
+		for (int i = 0; i < n; i++) {
+			const VEC s = SPLAT(x[at[i]]);
+			UNROLL
+			for (int v = 0; v < g; v++)
+				sum[i * g + v] = FMA(s, d[v], sum[i * g + v]);
+		}
+	}
+}
+
+INLINE void weights_tile(const int g, const int n, const struct moka__weights_tile *t, const int64_t *steps)
+{
+	VEC sum[MOKA__GROUP * MOKA__PLACES];
+
+	UNROLL
+	for (int i = 0; i < n * g; i++)
+		sum[i] = t->first ? SPLAT(0) : LOAD(t->dw + i * VLEN);
+	for (int64_t m = 0; m < t->images; m++)
+		for (int64_t r = 0; r < t->rows; r++)
+			weights_row(g, n, t, t->x + m * t->x_image + r * t->x_row,
+				    t->dy + m * t->y_image + r * t->y_row, steps, sum);
+	UNROLL
+	for (int i = 0; i < n * g; i++)
+		STORE(t->dw + i * VLEN, sum[i]);
+}
+
+static void sum_places(int64_t n, const real *y, real *sum)
+{
+	VEC s[4] = { LOAD(sum), SPLAT(0), SPLAT(0), SPLAT(0) };
+	int64_t i = 0;
+
+	for (; i + 4 <= n; i += 4) {
+		UNROLL
+		for (int k = 0; k < 4; k++)
+			s[k] = ADD(s[k], LOAD(y + (i + k) * VLEN));
+	}
+	for (; i < n; i++)
+		s[0] = ADD(s[0], LOAD(y + i * VLEN));
+	STORE(sum, ADD(ADD(s[0], s[1]), ADD(s[2], s[3])));
+}
+
 /* ---- windows: depthwise and pooling --------------------------------------------------------------- */
 
 enum window_kind { WINDOW_DEPTHWISE, WINDOW_MAX, WINDOW_SUM };
@@ -227,135 +289,7 @@ INLINE void window(const int n, const enum window_kind kind, const struct moka__
 		STORE(y + i * VLEN, sum[i]);
 }
 
-/* ---- winograd: points 0, 1, -1, (2, -2 | 2, -2, 1/2, -1/2), infinity -------------------------------- */
-
-/* One line of six (eight) values, `s` vectors apart. */
-INLINE void in4(const VEC *d, const int s, VEC *o, const int os)
-{
-	const VEC two = SPLAT(2), four = SPLAT(4), five = SPLAT(5);
-	const VEC d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s], d4 = d[4 * s], d5 = d[5 * s];
-	const VEC a = SUB(d4, MUL(four, d2)), b = SUB(d3, MUL(four, d1)), c = SUB(d4, d2), e = MUL(two, SUB(d3, d1));
-
-	o[0] = ADD(SUB(MUL(four, d0), MUL(five, d2)), d4);
-	o[os] = ADD(a, b);
-	o[2 * os] = SUB(a, b);
-	o[3 * os] = ADD(c, e);
-	o[4 * os] = SUB(c, e);
-	o[5 * os] = ADD(SUB(MUL(four, d1), MUL(five, d3)), d5);
-}
-
-INLINE void out4(const VEC *m, const int s, VEC *o, const int os)
-{
-	const VEC p = ADD(m[s], m[2 * s]), q = SUB(m[s], m[2 * s]);
-	const VEC u = ADD(m[3 * s], m[4 * s]), v = SUB(m[3 * s], m[4 * s]);
-
-	o[0] = ADD(ADD(m[0], p), u);
-	o[os] = FMA(SPLAT(2), v, q);
-	o[2 * os] = FMA(SPLAT(4), u, p);
-	o[3 * os] = ADD(FMA(SPLAT(8), v, q), m[5 * s]);
-}
-
-INLINE void in6(const VEC *d, const int s, VEC *o, const int os)
-{
-	const VEC d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s], d4 = d[4 * s], d5 = d[5 * s], d6 = d[6 * s],
-		  d7 = d[7 * s];
-	const VEC q = SPLAT(5.25), f = SPLAT(4.25);
-	VEC a, b;
-
-	o[0] = FMA(q, SUB(d4, d2), SUB(d0, d6));
-	o[7 * os] = FMA(q, SUB(d3, d5), SUB(d7, d1));
-	a = SUB(ADD(d2, d6), MUL(f, d4));
-	b = SUB(ADD(d1, d5), MUL(f, d3));
-	o[os] = ADD(a, b);
-	o[2 * os] = SUB(a, b);
-	a = ADD(FMA(SPLAT(0.25), d2, d6), MUL(SPLAT(-1.25), d4));
-	b = FMA(SPLAT(2), d5, FMA(SPLAT(0.5), d1, MUL(SPLAT(-2.5), d3)));
-	o[3 * os] = ADD(a, b);
-	o[4 * os] = SUB(a, b);
-	a = FMA(SPLAT(4), FMA(SPLAT(-1.25), d4, d2), d6);
-	b = FMA(SPLAT(2), d1, FMA(SPLAT(0.5), d5, MUL(SPLAT(-2.5), d3)));
-	o[5 * os] = ADD(a, b);
-	o[6 * os] = SUB(a, b);
-}
-
-/* The last two points' transformed values are of weights scaled by 32 there; 1/32 of powers appear here. */
-INLINE void out6(const VEC *m, const int s, VEC *o, const int os)
-{
-	const VEC a1 = ADD(m[s], m[2 * s]), b1 = SUB(m[s], m[2 * s]);
-	const VEC a2 = ADD(m[3 * s], m[4 * s]), b2 = SUB(m[3 * s], m[4 * s]);
-	const VEC a3 = ADD(m[5 * s], m[6 * s]), b3 = SUB(m[5 * s], m[6 * s]);
-
-	o[0] = ADD(ADD(m[0], a1), FMA(SPLAT(32), a3, a2));
-	o[os] = ADD(b1, FMA(SPLAT(16), b3, MUL(SPLAT(2), b2)));
-	o[2 * os] = ADD(a1, FMA(SPLAT(8), a3, MUL(SPLAT(4), a2)));
-	o[3 * os] = ADD(b1, FMA(SPLAT(4), b3, MUL(SPLAT(8), b2)));
-	o[4 * os] = ADD(a1, FMA(SPLAT(2), a3, MUL(SPLAT(16), a2)));
-	o[5 * os] = ADD(ADD(b1, m[7 * s]), FMA(SPLAT(32), b2, b3));
-}
-
-static void wino_in4(const real *x, int64_t row, real *v, int64_t step)
-{
-	VEC d[6], t[36], o[6];
-
-	for (int c = 0; c < 6; c++) {
-		for (int r = 0; r < 6; r++)
-			d[r] = LOAD(x + r * row + c * VLEN);
-		in4(d, 1, t + c, 6);
-	}
-	for (int r = 0; r < 6; r++) {
-		in4(t + r * 6, 1, o, 1);
-		for (int c = 0; c < 6; c++)
-			STORE(v + (r * 6 + c) * step, o[c]);
-	}
-}
-
-static void wino_in6(const real *x, int64_t row, real *v, int64_t step)
-{
-	VEC d[8], t[64], o[8];
-
-	for (int c = 0; c < 8; c++) {
-		for (int r = 0; r < 8; r++)
-			d[r] = LOAD(x + r * row + c * VLEN);
-		in6(d, 1, t + c, 8);
-	}
-	for (int r = 0; r < 8; r++) {
-		in6(t + r * 8, 1, o, 1);
-		for (int c = 0; c < 8; c++)
-			STORE(v + (r * 8 + c) * step, o[c]);
-	}
-}
-
-static void wino_out4(const real *m, int64_t step, real *out)
-{
-	VEC d[6], t[24], o[4];
-
-	for (int c = 0; c < 6; c++) {
-		for (int r = 0; r < 6; r++)
-			d[r] = LOAD(m + (r * 6 + c) * step);
-		out4(d, 1, t + c, 6);
-	}
-	for (int r = 0; r < 4; r++) {
-		out4(t + r * 6, 1, o, 1);
-		for (int c = 0; c < 4; c++)
-			STORE(out + (r * 4 + c) * VLEN, o[c]);
-	}
-}
-
-static void wino_out6(const real *m, int64_t step, real *out)
-{
-	VEC d[8], t[48], o[6];
-
-	for (int c = 0; c < 8; c++) {
-		for (int r = 0; r < 8; r++)
-			d[r] = LOAD(m + (r * 8 + c) * step);
-		out6(d, 1, t + c, 8);
-	}
-	for (int r = 0; r < 6; r++) {
-		out6(t + r * 8, 1, o, 1);
-		for (int c = 0; c < 6; c++)
-			STORE(out + (r * 6 + c) * VLEN, o[c]);
-	}
-}
+#include "blocked_winograd_text.h"
 
 /* ---- flat ------------------------------------------------------------------------------------------- */
 
@@ -394,6 +328,9 @@ static void lrn(int64_t n, int64_t size, real f, real k, const real *squares, co
 	static void depthwise_##n(const struct moka__window *w) { window(n, WINDOW_DEPTHWISE, w); }                    \
 	static void max_##n(const struct moka__window *w) { window(n, WINDOW_MAX, w); }                                \
 	static void sum_##n(const struct moka__window *w) { window(n, WINDOW_SUM, w); }
+#define WEIGHTS(g, n)                                                                                                  \
+	static void weights_##g(const struct moka__weights_tile *t) { weights_tile(g, n, t, NULL); }                   \
+	static void weights_first_##g(const struct moka__weights_tile *t, const int64_t *s) { weights_tile(g, n, t, s); }
 #define EACH(F, g) F(g, 1) F(g, 2) F(g, 3) F(g, 4) F(g, 5) F(g, 6) F(g, 7) F(g, 8)
 EACH(CONV, 1)
 #if MOST_GROUP > 1
@@ -405,6 +342,14 @@ CONV(3, 1) CONV(3, 2) CONV(3, 3) CONV(3, 4)
 #if MOST_GROUP > 3
 CONV(3, 5) CONV(3, 6) CONV(3, 7) CONV(3, 8)
 CONV(4, 1) CONV(4, 2) CONV(4, 3) CONV(4, 4) CONV(4, 5) CONV(4, 6)
+#endif
+WEIGHTS(1, WEIGHTS1)
+WEIGHTS(2, WEIGHTS2)
+#if WEIGHTS3
+WEIGHTS(3, WEIGHTS3)
+#define WEIGHTS_LIST(p) { p##_1, p##_2, p##_3 }
+#else
+#define WEIGHTS_LIST(p) { p##_1, p##_2, NULL }
 #endif
 WINDOWS(1) WINDOWS(2) WINDOWS(3) WINDOWS(4) WINDOWS(5) WINDOWS(6) WINDOWS(7) WINDOWS(8)
 
@@ -421,7 +366,11 @@ WINDOWS(1) WINDOWS(2) WINDOWS(3) WINDOWS(4) WINDOWS(5) WINDOWS(6) WINDOWS(7) WIN
 const struct moka__blocked_kernels NAME = {
 	.block = VLEN, .places = PLACES_LIST, .most_group = MOST_GROUP,
 	.conv = ALL(conv), .first = ALL(first),
+	.weights_rows = { WEIGHTS1, WEIGHTS2, WEIGHTS3 },
+	.weights = WEIGHTS_LIST(weights), .weights_first = WEIGHTS_LIST(weights_first),
+	.sum_places = sum_places, .transpose = transpose,
 	.depthwise = LIST8(depthwise), .max = LIST8(max), .sum = LIST8(sum),
+	.wino_weights = wino_weights, .wino_gradient = wino_gradient, .wino_turn = wino_turn,
 	.wino_in = { wino_in4, wino_in6 }, .wino_out = { wino_out4, wino_out6 },
 	.combine = combine, .lrn = lrn,
 };
