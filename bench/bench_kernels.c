@@ -232,7 +232,9 @@ static const struct layer {
 	{ "fc6 25088->4096, batch 1", 25088, 4096, 1, 1, 1, 0, 1, 1 },
 };
 
-static const char *const algorithms[] = { "", "direct", "first", "winograd 4x4", "winograd 6x6", "depthwise", "plain" };
+static const char *const algorithms[] = {
+	"", "direct", "first", "winograd 4x4", "winograd 6x6", "winograd 5x5", "depthwise", "plain"
+};
 
 static double time_layer(const struct moka_conv_op *op, struct moka_pool *pool, struct moka_gemm_ws *ws,
 			 const struct moka_tensor *x, const struct moka_tensor *y)

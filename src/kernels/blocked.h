@@ -52,6 +52,7 @@ enum moka_conv_algorithm {
 	MOKA_CONV_FIRST,     /* from a plain image of few channels to blocked */
 	MOKA_CONV_WINOGRAD4, /* F(4x4, 3x3) */
 	MOKA_CONV_WINOGRAD6, /* F(6x6, 3x3) */
+	MOKA_CONV_WINOGRAD5, /* F(4x4, 5x5) */
 	MOKA_CONV_DEPTHWISE, /* group == channels, any multiplier of 1 */
 	MOKA_CONV_PLAIN,     /* plain to plain, by moka_conv_forward(): the fallback that takes everything */
 };

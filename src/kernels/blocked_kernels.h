@@ -15,6 +15,9 @@
 #define MOKA__GROUP 4  /* blocks of outputs of a tile at most */
 #define MOKA__OUTSIDE INT64_MIN
 
+/* Winograd's F(4x4, 3x3), F(6x6, 3x3), F(4x4, 5x5): the last two see tiles of eight by eight, by the same points. */
+enum moka__wino_form { MOKA__WINO4, MOKA__WINO6, MOKA__WINO5, MOKA__WINO_FORMS };
+
 struct moka__conv_tile {
 	const real *x;
 	const int64_t *off;	/* (taps, MOKA__PLACES) from x */
@@ -90,7 +93,7 @@ struct moka__blocked_kernels {
 	void (*wino_gradient)(const real *dy, int64_t row, real *v, int64_t step);
 	void (*wino_turn)(const real *m, int64_t step, real *dw);
 	/* sums m[k * step] -> m x m vectors in out */
-	void (*wino_out[2])(const real *m, int64_t step, real *out);
+	void (*wino_out[MOKA__WINO_FORMS])(const real *m, int64_t step, real *out);
 	/* y = act(a x + b z + shift) over n vectors; NULL a: scale vector is 1; z NULL: none */
 	void (*combine)(int64_t n, const real *scale, const real *x, real b, const real *z, const real *shift,
 			const struct moka_act *act, real *y);

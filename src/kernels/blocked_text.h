@@ -371,7 +371,7 @@ const struct moka__blocked_kernels NAME = {
 	.sum_places = sum_places, .transpose = transpose,
 	.depthwise = LIST8(depthwise), .max = LIST8(max), .sum = LIST8(sum),
 	.wino_weights = wino_weights, .wino_gradient = wino_gradient, .wino_turn = wino_turn,
-	.wino_in = { wino_in4, wino_in6 }, .wino_out = { wino_out4, wino_out6 },
+	.wino_in = { wino_in4, wino_in6 }, .wino_out = { wino_out4, wino_out6, wino_out5 },
 	.combine = combine, .lrn = lrn,
 };
 // clang-format on

@@ -132,6 +132,35 @@ static void wino_out6(const real *m, int64_t step, real *out)
 	}
 }
 
+/* F(4x4, 5x5): the same eight points make four outputs. */
+INLINE void out5(const VEC *m, const int s, VEC *o, const int os)
+{
+	const VEC a1 = ADD(m[s], m[2 * s]), b1 = SUB(m[s], m[2 * s]);
+	const VEC a2 = ADD(m[3 * s], m[4 * s]), b2 = SUB(m[3 * s], m[4 * s]);
+	const VEC a3 = ADD(m[5 * s], m[6 * s]), b3 = SUB(m[5 * s], m[6 * s]);
+
+	o[0] = ADD(ADD(m[0], a1), FMA(SPLAT(32), a3, a2));
+	o[os] = ADD(b1, FMA(SPLAT(16), b3, MUL(SPLAT(2), b2)));
+	o[2 * os] = ADD(a1, FMA(SPLAT(8), a3, MUL(SPLAT(4), a2)));
+	o[3 * os] = ADD(ADD(b1, m[7 * s]), FMA(SPLAT(4), b3, MUL(SPLAT(8), b2)));
+}
+
+static void wino_out5(const real *m, int64_t step, real *out)
+{
+	VEC d[8], t[32], o[4];
+
+	for (int c = 0; c < 8; c++) {
+		for (int r = 0; r < 8; r++)
+			d[r] = LOAD(m + (r * 8 + c) * step);
+		out5(d, 1, t + c, 8);
+	}
+	for (int r = 0; r < 4; r++) {
+		out5(t + r * 8, 1, o, 1);
+		for (int c = 0; c < 4; c++)
+			STORE(out + (r * 4 + c) * VLEN, o[c]);
+	}
+}
+
 /* One line of three values of a kernel, `s` vectors apart: six. */
 INLINE void weights4(const VEC *w, const int s, VEC *o, const int os)
 {

@@ -38,14 +38,24 @@ static bool output_size(const struct moka_conv_desc *d, int64_t out[2])
 	       d->outputs % d->group == 0;
 }
 
+/* A square kernel without stride or dilation. */
+static bool is_dense(const struct moka_conv_desc *d, int64_t side)
+{
+	return d->kernel[0] == side && d->kernel[1] == side && d->stride[0] == 1 && d->stride[1] == 1 &&
+	       d->dilation[0] == 1 && d->dilation[1] == 1;
+}
+
+static bool has_whole_groups(const struct moka_conv_desc *d, int64_t block)
+{
+	return d->group == 1 || (d->channels / d->group % block == 0 && d->outputs / d->group % block == 0);
+}
+
 /* What each algorithm can do, whatever is best. */
 static bool suits(const struct moka_conv_desc *d, const int64_t out[2], enum moka_conv_algorithm a)
 {
 	const int block = moka_block();
 	const bool in = d->in_block == block, to = d->out_block == block;
 	const bool one_in = d->height == 1 && d->width == 1, one_out = out[0] == 1 && out[1] == 1;
-	const bool three = d->kernel[0] == 3 && d->kernel[1] == 3 && d->stride[0] == 1 && d->stride[1] == 1 &&
-			   d->dilation[0] == 1 && d->dilation[1] == 1;
 
 	if (a == MOKA_CONV_PLAIN)
 		return d->in_block == 1 && d->out_block == 1;
@@ -58,7 +68,9 @@ static bool suits(const struct moka_conv_desc *d, const int64_t out[2], enum mok
 		return d->in_block == 1 && to && d->group == 1;
 	case MOKA_CONV_WINOGRAD4:
 	case MOKA_CONV_WINOGRAD6:
-		return in && to && three && d->group == 1;
+		return in && to && is_dense(d, 3) && has_whole_groups(d, block);
+	case MOKA_CONV_WINOGRAD5:
+		return in && to && is_dense(d, 5) && has_whole_groups(d, block);
 	case MOKA_CONV_DEPTHWISE:
 		return in && to && d->group == d->channels && d->outputs == d->channels;
 	default:
@@ -67,19 +79,21 @@ static bool suits(const struct moka_conv_desc *d, const int64_t out[2], enum mok
 }
 
 /*
- * What a 3x3 convolution takes, in multiply-adds at full speed, by terms that were fitted to measurements (docs/architecture.md): sums, a vector's
- * way through the transforms, and bytes of weights, which come from afar where they are many. m is 1 (direct), 4 or 6.
+ * What a 3x3 or 5x5 convolution takes, in multiply-adds at full speed, by terms that were fitted to measurements (docs/architecture.md): sums,
+ * a vector's way through the transforms, and bytes of weights, which come from afar where they are many. m: outputs of a tile's
+ * side, 1 for a direct convolution.
  */
 static double cost(const struct moka_conv_desc *d, const int64_t out[2], int64_t m)
 {
-	const int64_t b = moka_block(), points = m == 1 ? 9 : (m + 2) * (m + 2);
+	const int64_t b = moka_block(), side = m + d->kernel[0] - 1, points = side * side;
 	const double in = (double)(moka__ceil_div(d->channels, b) * b),
 		     outs = (double)(moka__ceil_div(d->outputs, b) * b);
+	const double seen = (m == 1 ? (double)(moka__ceil_div(d->channels, 4) * 4) : in) / (double)d->group;
 	const double tiles = (double)(d->images * moka__ceil_div(out[0], m) * moka__ceil_div(out[1], m) * points);
-	const double bytes = (double)points * in * outs * (double)sizeof(real);
-	const double turn = m == 1 ? 0 : m == 4 ? 10 : 16;
+	const double bytes = (double)points * in * outs / (double)d->group * (double)sizeof(real);
+	const double turn = m == 1 ? 0 : side == 6 ? 10 : 16;
 
-	return tiles * (in * outs * (m == 1 ? 1.06 : 1.1) + (in + outs) * turn) +
+	return tiles * (seen * outs * (m == 1 ? 1.06 : 1.1) + (in + outs) * turn) +
 	       bytes * (bytes < 16e6 ? 2 : 3) * (b == 16 ? 2 : 1);
 }
 
@@ -87,6 +101,8 @@ static enum moka_conv_algorithm cheapest(const struct moka_conv_desc *d, const i
 {
 	const double direct = cost(d, out, 1), four = cost(d, out, 4), six = cost(d, out, 6);
 
+	if (d->kernel[0] == 5)
+		return four < 0.95 * direct ? MOKA_CONV_WINOGRAD5 : MOKA_CONV_DIRECT;
 	/* six by six loses more digits: it has to be worth it */
 	if (six < 0.95 * four && six < direct)
 		return MOKA_CONV_WINOGRAD6;
@@ -97,7 +113,7 @@ static enum moka_conv_algorithm choose(const struct moka_conv_desc *d, const int
 {
 	if (suits(d, out, MOKA_CONV_DEPTHWISE) && d->group > 1)
 		return MOKA_CONV_DEPTHWISE;
-	if (suits(d, out, MOKA_CONV_WINOGRAD4))
+	if (suits(d, out, MOKA_CONV_WINOGRAD4) || suits(d, out, MOKA_CONV_WINOGRAD5))
 		return cheapest(d, out);
 	if (suits(d, out, MOKA_CONV_DIRECT))
 		return MOKA_CONV_DIRECT;
@@ -127,6 +143,8 @@ static const char *name_of(const struct moka_conv_op *op)
 		return "winograd 4x4";
 	case MOKA_CONV_WINOGRAD6:
 		return "winograd 6x6";
+	case MOKA_CONV_WINOGRAD5:
+		return "winograd 4x4 of 5x5";
 	case MOKA_CONV_DEPTHWISE:
 		return "depthwise";
 	default:
@@ -179,9 +197,12 @@ static bool plan(struct moka_conv_op *op)
 		}
 		return moka__conv_plan_first(op);
 	}
-	if (op->algorithm == MOKA_CONV_WINOGRAD4 || op->algorithm == MOKA_CONV_WINOGRAD6) {
-		op->tile = op->algorithm == MOKA_CONV_WINOGRAD4 ? 4 : 6;
-		op->size = op->tile + 2;
+	if (moka__conv_is_winograd(op->algorithm)) {
+		op->form = op->algorithm == MOKA_CONV_WINOGRAD4	  ? MOKA__WINO4
+			   : op->algorithm == MOKA_CONV_WINOGRAD6 ? MOKA__WINO6
+								  : MOKA__WINO5;
+		op->tile = op->form == MOKA__WINO6 ? 6 : 4;
+		op->size = op->tile + op->d.kernel[0] - 1;
 		for (int64_t g = 0; g < op->n_groups; g++)
 			op->groups[g].weights /= taps;
 		op->plane = op->n_weights / taps + WINOGRAD_APART;
@@ -299,6 +320,7 @@ enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *po
 		break;
 	case MOKA_CONV_WINOGRAD4:
 	case MOKA_CONV_WINOGRAD6:
+	case MOKA_CONV_WINOGRAD5:
 		moka__conv_pack_winograd(op, pool, w, scale);
 		break;
 	default:
@@ -326,6 +348,7 @@ size_t moka_conv_op_scratch(const struct moka_conv_op *op, int threads)
 		return moka__conv_scratch_first(op, threads);
 	case MOKA_CONV_WINOGRAD4:
 	case MOKA_CONV_WINOGRAD6:
+	case MOKA_CONV_WINOGRAD5:
 		return moka__conv_scratch_winograd(op, threads);
 	case MOKA_CONV_PLAIN:
 		return plain_scratch(op);

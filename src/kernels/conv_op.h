@@ -42,7 +42,8 @@ struct moka_conv_op {
 	int64_t strip_rows, strip_lines, strip_width;
 	struct moka__conv_run_of_places *pieces; /* depthwise: of a row */
 	int64_t n_pieces;
-	int64_t tile, size; /* winograd: outputs of a tile's side, and that plus 2 */
+	enum moka__wino_form form;
+	int64_t tile, size; /* winograd: outputs of a tile's side, and what they see; 0 else */
 	int64_t plane;	    /* winograd: values from a point's weights to the next's */
 	real *weights, *bias, *slopes;
 	int64_t n_weights;
@@ -67,6 +68,10 @@ struct moka__conv_run {
  */
 enum moka_status moka__conv_op_plan(struct moka_conv_op **out, const struct moka_conv_desc *d, const int64_t size[2],
 				    enum moka_conv_algorithm algorithm);
+static inline bool moka__conv_is_winograd(enum moka_conv_algorithm a)
+{
+	return a == MOKA_CONV_WINOGRAD4 || a == MOKA_CONV_WINOGRAD6 || a == MOKA_CONV_WINOGRAD5;
+}
 /* Any algorithm but the plain one. */
 void moka__conv_run(const struct moka__conv_run *r);
 

@@ -4,6 +4,7 @@
 #include "conv_op.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 bool moka__conv_groups(struct moka_conv_op *op)
 {
@@ -119,31 +120,42 @@ void moka__conv_pack_depthwise(struct moka_conv_op *op, const real *w, const rea
 
 /* ---- winograd: U = G g G', (size * size, group, in block, B, block, B) ------------------------------- */
 
-static const double g4[6][3] = { { 1. / 4, 0, 0 },
-				 { -1. / 6, -1. / 6, -1. / 6 },
-				 { -1. / 6, 1. / 6, -1. / 6 },
-				 { 1. / 24, 1. / 12, 1. / 6 },
-				 { 1. / 24, -1. / 12, 1. / 6 },
-				 { 0, 0, 1 } };
-static const double g6[8][3] = { { 1, 0, 0 },
-				 { -2. / 9, -2. / 9, -2. / 9 },
-				 { -2. / 9, 2. / 9, -2. / 9 },
-				 { 1. / 90, 1. / 45, 2. / 45 },
-				 { 1. / 90, -1. / 45, 2. / 45 },
-				 { 1. / 45, 1. / 90, 1. / 180 },
-				 { 1. / 45, -1. / 90, 1. / 180 },
-				 { 0, 0, 1 } };
+/*
+ * G of a form: point x's row is factor * (1, x, x^2 ...), and the last one, infinity's, (0 ... 0, 1). The points are those of the
+ * transforms in blocked_winograd_text.h; so are the factors, whatever the kernel's size.
+ */
+struct points {
+	int size; /* infinity among them */
+	double x[7], factor[7];
+};
+static const struct points six_points = { 6, { 0, 1, -1, 2, -2 }, { 1. / 4, -1. / 6, -1. / 6, 1. / 24, 1. / 24 } };
+static const struct points eight_points = { 8,
+					    { 0, 1, -1, 2, -2, 0.5, -0.5 },
+					    { 1, -2. / 9, -2. / 9, 1. / 90, 1. / 90, 1. / 45, 1. / 45 } };
 
-static void winograd_weight(const double (*g)[3], int64_t size, const real w[9], double scale, double *u)
+static double at_point(const struct points *p, int i, int taps, const double *w, int step)
 {
-	double t[8][3];
+	double power = i + 1 < p->size ? p->factor[i] : 0, sum = 0;
 
-	for (int64_t i = 0; i < size; i++)
-		for (int k = 0; k < 3; k++)
-			t[i][k] = g[i][0] * (double)w[k] + g[i][1] * (double)w[3 + k] + g[i][2] * (double)w[6 + k];
-	for (int64_t i = 0; i < size; i++)
-		for (int64_t j = 0; j < size; j++)
-			u[i * size + j] = scale * (t[i][0] * g[j][0] + t[i][1] * g[j][1] + t[i][2] * g[j][2]);
+	if (i + 1 == p->size)
+		return w[(taps - 1) * step];
+	for (int k = 0; k < taps; k++, power *= p->x[i])
+		sum += power * w[k * step];
+	return sum;
+}
+
+static void winograd_weight(const struct points *p, int taps, const real *w, double scale, double *u)
+{
+	double kernel[25], t[8 * 5];
+
+	for (int i = 0; i < taps * taps; i++)
+		kernel[i] = scale * (double)w[i];
+	for (int i = 0; i < p->size; i++)
+		for (int k = 0; k < taps; k++)
+			t[i * taps + k] = at_point(p, i, taps, kernel + k, taps);
+	for (int i = 0; i < p->size; i++)
+		for (int j = 0; j < p->size; j++)
+			u[i * p->size + j] = at_point(p, j, taps, t + i * taps, 1);
 }
 
 static void winograd_item(void *arg, int64_t item, int slot)
@@ -151,23 +163,22 @@ static void winograd_item(void *arg, int64_t item, int slot)
 	const struct pack *p = arg;
 	const struct moka_conv_op *op = p->op;
 	const struct moka__conv_group *g = &op->groups[item];
-	const int64_t b = op->k->block, points = op->size * op->size, plane = op->plane;
-	const int64_t outs = g->blocks * b;
+	const int64_t b = op->k->block, points = op->size * op->size, outs = g->blocks * b;
+	const int64_t ins = op->d.channels / op->d.group, taps = op->d.kernel[0] * op->d.kernel[1];
 	double u[64];
 
 	(void)slot;
-	for (int64_t c = 0; c < op->in_blocks * b; c++)
+	for (int64_t c = 0; c < g->in_blocks * b; c++)
 		for (int64_t o = 0; o < outs; o++) {
 			real *to = op->weights + g->weights + c * outs + o;
 			const int64_t oo = g->block * b + o;
-			if (c < op->d.channels && oo < op->d.outputs)
-				winograd_weight(op->size == 6 ? g4 : g6, op->size, p->w + (oo * op->d.channels + c) * 9,
-						p->scale ? (double)p->scale[oo] : 1, u);
+			if (c < ins && oo < op->d.outputs)
+				winograd_weight(op->size == 6 ? &six_points : &eight_points, (int)op->d.kernel[0],
+						p->w + (oo * ins + c) * taps, p->scale ? (double)p->scale[oo] : 1, u);
 			else
-				for (int k = 0; k < 64; k++)
-					u[k] = 0;
+				memset(u, 0, sizeof(u));
 			for (int64_t k = 0; k < points; k++)
-				to[k * plane] = (real)u[k];
+				to[k * op->plane] = (real)u[k];
 		}
 }
 

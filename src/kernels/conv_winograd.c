@@ -1,6 +1,6 @@
 /*
- * conv_winograd.c - 3x3 convolution with stride 1 by Winograd's minimal filtering (Lavin and Gray, arXiv:1509.09308), F(4x4, 3x3)
- * and F(6x6, 3x3): 2.25 (1.78) multiplications an output instead of 9.
+ * conv_winograd.c - 3x3 and 5x5 convolutions with stride 1 by Winograd's minimal filtering (Lavin and Gray, arXiv:1509.09308): F(4x4, 3x3)
+ * and F(6x6, 3x3), 2.25 (1.78) multiplications an output instead of 9; F(4x4, 5x5), 4 instead of 25.
  *
  *     V = B' d B of every tile     (points, in blocks, tiles, B)
  *     M = U V, for every point     (points, out blocks, tiles, B)   by the tile of the direct 1x1 convolution
@@ -186,15 +186,16 @@ static void step_product(const struct chunk *c, int64_t point)
 	const real *v = c->v + point * apart(op, op->in_blocks, c->n);
 	real *m = c->m + point * apart(op, op->out_blocks, c->n);
 
-	for (int64_t from = 0; from < op->in_blocks; from += op->part)
+	/* every group of channels has as many inputs */
+	for (int64_t from = 0; from < op->groups[0].in_blocks; from += op->part)
 		for (int64_t g = 0; g < op->n_groups; g++) {
 			const struct moka__conv_group *og = &op->groups[g];
 			struct moka__conv_tile t = {
 				.x_step = c->n * b, .taps = 1, .y_block = c->n * b, .first = from == 0
 			};
-			t.x = v + from * c->n * b;
-			t.blocks = MOKA_MIN(op->part, op->in_blocks - from);
-			t.lanes = moka__used_lanes(op, from + t.blocks);
+			t.x = v + (og->in_block + from) * c->n * b;
+			t.blocks = MOKA_MIN(op->part, og->in_blocks - from);
+			t.lanes = moka__used_lanes(op, og->in_block + from + t.blocks);
 			t.w = u + og->weights + from * b * og->blocks * b;
 			t.y = m + og->block * c->n * b;
 			run_tiles(op, c->n, og->blocks, &t);
@@ -221,7 +222,7 @@ static void step_out(const struct chunk *c, int64_t o)
 		real *y = r->y->data + p.n * r->y->image_stride + at;
 		const real *z = r->residual ? r->residual->data + p.n * r->residual->image_stride + at : NULL;
 
-		op->k->wino_out[op->size == 8](c->m + ((o - c->m_block) * c->n + t) * b, step, out);
+		op->k->wino_out[op->form](c->m + ((o - c->m_block) * c->n + t) * b, step, out);
 		for (int64_t i = 0; i < rows; i++)
 			op->k->combine(columns, one, out + i * op->tile * b, 1, z ? z + i * op->out[1] * b : NULL,
 				       r->bias + o * b, &act, y + i * op->out[1] * b);

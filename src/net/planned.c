@@ -41,6 +41,7 @@ static double saving(const struct moka_conv_op *op)
 	case MOKA_CONV_WINOGRAD4:
 		return 2.5;
 	case MOKA_CONV_WINOGRAD6:
+	case MOKA_CONV_WINOGRAD5:
 		return 3;
 	default:
 		return 1;
