@@ -78,6 +78,12 @@ static bool suits(const struct moka_conv_desc *d, const int64_t out[2], enum mok
 	}
 }
 
+/* Bytes of weights on their way: the first megabyte waits in a near cache, what is more than a cache holds comes from memory. */
+static double way_of(double bytes)
+{
+	return bytes + MOKA_MAX(bytes - 1e6, 0) + MOKA_MAX(bytes - 16e6, 0);
+}
+
 /*
  * What a 3x3 or 5x5 convolution takes, in multiply-adds at full speed, by terms that were fitted to measurements (docs/architecture.md): sums,
  * a vector's way through the transforms, and bytes of weights, which come from afar where they are many. m: outputs of a tile's
@@ -94,7 +100,7 @@ static double cost(const struct moka_conv_desc *d, const int64_t out[2], int64_t
 	const double turn = m == 1 ? 0 : side == 6 ? 10 : 16;
 
 	return tiles * (seen * outs * (m == 1 ? 1.06 : 1.1) + (in + outs) * turn) +
-	       bytes * (bytes < 16e6 ? 2 : 3) * (b == 16 ? 2 : 1);
+	       way_of(bytes) * (b == 16 ? 2 : 1);
 }
 
 static enum moka_conv_algorithm cheapest(const struct moka_conv_desc *d, const int64_t out[2])
@@ -383,7 +389,7 @@ double moka_conv_op_cost(const struct moka_conv_op *op)
 		return cost(&op->d, op->out, op->tile);
 	if (op->algorithm == MOKA_CONV_DEPTHWISE || bytes < NEAR_BYTES)
 		return work;
-	return work + passes(op) * bytes * (bytes < 16e6 ? 2 : 3) * (op->k && op->k->block == 16 ? 2 : 1);
+	return work + passes(op) * way_of(bytes) * (op->k && op->k->block == 16 ? 2 : 1);
 }
 
 /* ---- running ---------------------------------------------------------------------------------------- */
