@@ -3,11 +3,12 @@
  * peak that a bare loop of fused multiply-adds reaches here, in one run.
  *
  * Then the planned convolutions over blocked images, each algorithm that takes the layer: GFLOP/s of a direct convolution's
- * arithmetic, so that Winograd may pass the peak; AUTO's choice is marked. `bench_kernels NAME` shows rows with NAME in them.
+ * arithmetic, so that Winograd may pass the peak; AUTO's choice is marked. `bench_kernels NAME` shows rows with NAME in them. Last,
+ * the three passes of training's convolutions, packing included, for batches of 8 images (`bench_kernels NAME IMAGES`).
  *
  * Every line: what, GFLOP/s with 1 thread and with all, the share of the measured peak, and how many times the reference.
  */
-#include "kernels/blocked.h"
+#include "kernels/conv_train.h"
 #include "kernels/kernels.h"
 
 #include <stdlib.h>
@@ -307,6 +308,122 @@ static void bench_layer(struct moka_pool *pool, struct moka_gemm_ws *ws, const s
 	free(y.data);
 }
 
+/* ---- training's convolutions ------------------------------------------------------------------------- */
+
+static const struct trained {
+	const char *what;
+	int64_t channels, outputs, size, kernel, stride, pad, group;
+	int plain_in, plain_out;
+} trained[] = {
+	{ "train 1x1 64->64 56x56", 64, 64, 56, 1, 1, 0, 1, 0, 0 },
+	{ "train 1x1 64->256 56x56", 64, 256, 56, 1, 1, 0, 1, 0, 0 },
+	{ "train 1x1 256->64 56x56", 256, 64, 56, 1, 1, 0, 1, 0, 0 },
+	{ "train 1x1 128->512 28x28", 128, 512, 28, 1, 1, 0, 1, 0, 0 },
+	{ "train 1x1 512->128 28x28", 512, 128, 28, 1, 1, 0, 1, 0, 0 },
+	{ "train 1x1 256->1024 14x14", 256, 1024, 14, 1, 1, 0, 1, 0, 0 },
+	{ "train 1x1 1024->256 14x14", 1024, 256, 14, 1, 1, 0, 1, 0, 0 },
+	{ "train 1x1 512->2048 7x7", 512, 2048, 7, 1, 1, 0, 1, 0, 0 },
+	{ "train 1x1 2048->512 7x7", 2048, 512, 7, 1, 1, 0, 1, 0, 0 },
+	{ "train 1x1/2 256->512 56x56", 256, 512, 56, 1, 2, 0, 1, 0, 0 },
+	{ "train 1x1/2 1024->2048 14x14", 1024, 2048, 14, 1, 2, 0, 1, 0, 0 },
+	{ "train 3x3 64->64 56x56", 64, 64, 56, 3, 1, 1, 1, 0, 0 },
+	{ "train 3x3 128->128 28x28", 128, 128, 28, 3, 1, 1, 1, 0, 0 },
+	{ "train 3x3 256->256 14x14", 256, 256, 14, 3, 1, 1, 1, 0, 0 },
+	{ "train 3x3 512->512 7x7", 512, 512, 7, 3, 1, 1, 1, 0, 0 },
+	{ "train 7x7/2 3->64 224x224", 3, 64, 224, 7, 2, 3, 1, 1, 0 },
+	{ "train 3x3 64->192 56x56", 64, 192, 56, 3, 1, 1, 1, 0, 0 },
+	{ "train 3x3 96->128 28x28", 96, 128, 28, 3, 1, 1, 1, 0, 0 },
+	{ "train 3x3 160->320 14x14", 160, 320, 14, 3, 1, 1, 1, 0, 0 },
+	{ "train 3x3 192->384 7x7", 192, 384, 7, 3, 1, 1, 1, 0, 0 },
+	{ "train 5x5 16->32 28x28", 16, 32, 28, 5, 1, 2, 1, 0, 0 },
+	{ "train 5x5 24->64 14x14 plain in", 24, 64, 14, 5, 1, 2, 1, 1, 0 },
+	{ "train 1x1 512->24 14x14 plain out", 512, 24, 14, 1, 1, 0, 1, 0, 1 },
+	{ "train 11x11/4 3->96 227x227", 3, 96, 227, 11, 4, 0, 1, 1, 0 },
+	{ "train 5x5 96->256 27x27 g2", 96, 256, 27, 5, 1, 2, 2, 0, 0 },
+	{ "train 3x3 256->384 13x13", 256, 384, 13, 3, 1, 1, 1, 0, 0 },
+	{ "train 3x3 384->384 13x13 g2", 384, 384, 13, 3, 1, 1, 2, 0, 0 },
+	{ "train 3x3 384->256 13x13 g2 plain out", 384, 256, 13, 3, 1, 1, 2, 0, 1 },
+	{ "train LeNet 5x5 1->20 28x28", 1, 20, 28, 5, 1, 0, 1, 1, 1 },
+	{ "train LeNet 5x5 20->50 12x12", 20, 50, 12, 5, 1, 0, 1, 1, 1 },
+};
+
+enum { FORWARD, DATA, WEIGHTS };
+
+/* Seconds of each of the three passes, the fastest of some. */
+static void time_passes(const struct moka_conv_train *t, struct moka_pool *pool, const real *w, real *dw,
+			const struct moka_tensor *x, const struct moka_tensor *y, double *seconds)
+{
+	void *scratch = aligned_alloc(64, (moka_conv_train_scratch(t, moka_pool_threads(pool)) + 64) / 64 * 64);
+
+	if (!scratch)
+		abort();
+	for (int pass = FORWARD; pass <= WEIGHTS; pass++) {
+		double v[REPEATS];
+		for (int i = -1; i < REPEATS; i++) {
+			double start = moka_now();
+			if (pass == FORWARD)
+				moka_conv_train_forward(t, pool, NULL, w, NULL, x, y, scratch);
+			else if (pass == DATA)
+				moka_conv_train_data(t, pool, NULL, w, y, x, scratch);
+			else
+				moka_conv_train_weights(t, pool, NULL, x, y, dw, NULL, scratch);
+			if (i >= 0)
+				v[i] = moka_now() - start;
+		}
+		median(v, REPEATS);
+		seconds[pass] = v[0];
+	}
+	free(scratch);
+}
+
+static void bench_trained(struct moka_pool *pool, const struct trained *l, int64_t images, double top)
+{
+	const int64_t out = (l->size + 2 * l->pad - l->kernel) / l->stride + 1, b = moka_block();
+	const int64_t taps = l->channels / l->group * l->kernel * l->kernel;
+	const double flops = 2.0 * (double)(taps * l->outputs) * (double)(images * out * out);
+	const struct moka_conv_train_desc d = { images,
+						l->channels,
+						l->size,
+						l->size,
+						l->outputs,
+						l->group,
+						{ l->kernel, l->kernel },
+						{ l->stride, l->stride },
+						{ l->pad, l->pad },
+						{ 1, 1 },
+						l->plain_in ? 1 : (int)b,
+						l->plain_out ? 1 : (int)b };
+	struct moka_tensor x = { NULL, images, l->channels, l->size, l->size, d.in_block, 0 };
+	struct moka_tensor y = { NULL, images, l->outputs, out, out, d.out_block, 0 };
+	real *w = random_array(taps * l->outputs), *dw = random_array(taps * l->outputs);
+	struct moka_conv_train *t;
+	double one[3], all[3];
+
+	if (moka_conv_train_new(&t, &d))
+		return;
+	x.image_stride = moka_tensor_image(l->channels, l->size, l->size, x.block);
+	y.image_stride = moka_tensor_image(l->outputs, out, out, y.block);
+	x.data = random_array(images * x.image_stride), y.data = random_array(images * y.image_stride);
+	time_passes(t, NULL, w, dw, &x, &y, one);
+	time_passes(t, pool, w, dw, &x, &y, all);
+	printf("%-36s %-18s", l->what, moka_conv_train_name(t));
+	for (int i = 0; i < 3; i++)
+		printf(" %8.3f ms %4.0f %% %4.2f x", one[i] * 1e3, top > 0 ? 100 * flops / one[i] / 1e9 / top : 0,
+		       one[i] / all[i]);
+	printf("\n");
+	fflush(stdout);
+	moka_conv_train_free(t);
+	free(w), free(dw), free(x.data), free(y.data);
+}
+
+static void bench_training(struct moka_pool *pool, const char *what, int64_t images, double top)
+{
+	printf("\n%-36s %-18s %27s %27s %27s\n", "training", "", "forward: 1, of peak, all : 1", "data", "weights");
+	for (size_t i = 0; i < MOKA_COUNT(trained); i++)
+		if (!what || strstr(trained[i].what, what))
+			bench_trained(pool, &trained[i], strstr(trained[i].what, "LeNet") ? 64 : images, top);
+}
+
 int main(int argc, char **argv)
 {
 	static const char *const names[] = { "plain C", "AVX2", "AVX-512" };
@@ -332,6 +449,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < MOKA_COUNT(layers); i++)
 		if (argc < 2 || strstr(layers[i].what, argv[1]))
 			bench_layer(pool, ws, &layers[i], top);
+	bench_training(pool, argc < 2 ? NULL : argv[1], argc < 3 ? 8 : strtol(argv[2], NULL, 10), top);
 	moka_gemm_ws_free(ws);
 	moka_pool_free(pool);
 	return 0;

@@ -46,6 +46,20 @@ struct moka__window {
 	struct moka_act act;
 };
 
+/*
+ * Gradient of weights: dw[i][block][o] += sum over a rectangle of places in each of some images of x[i] * dy[block][o]. The i are
+ * neighbours in a place of x, or (plain x) lie `steps` away from it.
+ */
+struct moka__weights_tile {
+	const real *x;
+	int64_t x_image, x_row, x_place; /* values to the next image, row of places, place */
+	const real *dy;
+	int64_t y_image, y_row, y_block; /* places of dy are neighbours */
+	int64_t images, rows, places;	 /* places of a row */
+	real *dw;			 /* (i, g, B) */
+	bool first;			 /* overwrites dw */
+};
+
 struct moka__blocked_kernels {
 	int block;
 	int places
@@ -54,11 +68,21 @@ struct moka__blocked_kernels {
 	void (*conv[MOKA__GROUP][MOKA__PLACES])(const struct moka__conv_tile *t);
 	/* the same from a plain image: step i of `taps` adds steps[i] to every offset; one weight vector a step */
 	void (*first[MOKA__GROUP][MOKA__PLACES])(const struct moka__conv_tile *t, const int64_t *steps);
+	/* for 1..3 blocks of dy: how many i at once (0: not made here; they divide B), and the sums */
+	int weights_rows[MOKA__GROUP - 1];
+	void (*weights[MOKA__GROUP - 1])(const struct moka__weights_tile *t);
+	void (*weights_first[MOKA__GROUP - 1])(const struct moka__weights_tile *t, const int64_t *steps);
+	/* sum (B) += n neighbouring vectors */
+	void (*sum_places)(int64_t n, const real *y, real *sum);
+	/* out[c][r] = (add: +=) in[r][c], B rows by B */
+	void (*transpose)(const real *const *in, real *const *out, bool add);
 	void (*depthwise[MOKA__PLACES])(const struct moka__window *w);
 	void (*max[MOKA__PLACES])(const struct moka__window *w);
 	void (*sum[MOKA__PLACES])(const struct moka__window *w);
 	/* one tile of winograd: in (size x size vectors, row pitch) -> out[k * step]; size is m + 2 */
 	void (*wino_in[2])(const real *x, int64_t row, real *v, int64_t step);
+	/* nine vectors of a 3x3 kernel -> u[k * step] for the 36 points of F(4x4) */
+	void (*wino_weights)(const real *w, real *u, int64_t step);
 	/* sums m[k * step] -> m x m vectors in out */
 	void (*wino_out[2])(const real *m, int64_t step, real *out);
 	/* y = act(a x + b z + shift) over n vectors; NULL a: scale vector is 1; z NULL: none */

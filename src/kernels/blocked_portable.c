@@ -104,6 +104,13 @@ EASY oct div8(oct x, oct y)
 	return (oct){ x.a / y.a, x.b / y.b };
 }
 
+static void transpose(const float *const *in, float *const *out, bool add)
+{
+	for (int i = 0; i < 8; i++)
+		for (int k = 0; k < 8; k++)
+			out[i][k] = in[k][i] + (add ? out[i][k] : 0);
+}
+
 #define VEC oct
 #define VLEN 8
 #define LOAD(p) load(p)
@@ -121,6 +128,9 @@ EASY oct div8(oct x, oct y)
 #define IF_EQ(a, b, x, y) if_eq(a, b, x, y)
 #define NAME moka__blocked_portable
 #define MOST_GROUP 2
+#define WEIGHTS1 4
+#define WEIGHTS2 2
+#define WEIGHTS3 0
 #define PLACES_LIST                                                                                                    \
 	{                                                                                                              \
 		6, 3, 0, 0                                                                                             \

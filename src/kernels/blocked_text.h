@@ -1,6 +1,8 @@
 /*
  * blocked_text.h - the text of the blocked kernels, included by one file per instruction set, which defines before:
- * VEC, VLEN, LOAD, STORE, SPLAT, FMA(a, b, c), MUL, ADD, SUB, MAX, MIN, DIV, SQRT and NAME (the table's name), MOST_GROUP, PLACES_LIST.
+ * VEC, VLEN, LOAD, STORE, SPLAT, FMA(a, b, c), MUL, ADD, SUB, MAX, MIN, DIV, SQRT, a function transpose() and
+ * NAME (the table's name), MOST_GROUP, PLACES_LIST; WEIGHTS1, 2, 3: inputs that a tile of the gradient of weights takes, for as many
+ * blocks of outputs (3 may be 0).
  */
 // clang-format off
 #define INLINE static inline __attribute__((always_inline))
@@ -139,6 +141,64 @@ INLINE void first_tile(const int g, const int n, const struct moka__conv_tile *t
 	for (int64_t s = 0; s < t->taps; s++, w += g * VLEN)
 		tile_step(g, n, p, steps[s], w, sum);
 	tile_end(g, n, t, sum);
+}
+
+/* ---- gradient of weights -------------------------------------------------------------------------- */
+
+INLINE void weights_row(const int g, const int n, const struct moka__weights_tile *t, const real *x, const real *y,
+			const int64_t *steps, VEC *sum)
+{
+	const int64_t x_place = t->x_place, y_block = t->y_block;
+	int64_t at[VLEN];
+
+	UNROLL
+	for (int i = 0; i < n; i++)
+		at[i] = steps ? steps[i] : i;
+	for (int64_t p = t->places; p > 0; p--, x += x_place, y += VLEN) {
+		VEC d[MOKA__GROUP];
+
+		UNROLL
+		for (int v = 0; v < g; v++)
+			d[v] = LOAD(y + v * y_block);
+		UNROLL
+		for (int i = 0; i < n; i++) {
+			const VEC s = SPLAT(x[at[i]]);
+			UNROLL
+			for (int v = 0; v < g; v++)
+				sum[i * g + v] = FMA(s, d[v], sum[i * g + v]);
+		}
+	}
+}
+
+INLINE void weights_tile(const int g, const int n, const struct moka__weights_tile *t, const int64_t *steps)
+{
+	VEC sum[MOKA__GROUP * MOKA__PLACES];
+
+	UNROLL
+	for (int i = 0; i < n * g; i++)
+		sum[i] = t->first ? SPLAT(0) : LOAD(t->dw + i * VLEN);
+	for (int64_t m = 0; m < t->images; m++)
+		for (int64_t r = 0; r < t->rows; r++)
+			weights_row(g, n, t, t->x + m * t->x_image + r * t->x_row,
+				    t->dy + m * t->y_image + r * t->y_row, steps, sum);
+	UNROLL
+	for (int i = 0; i < n * g; i++)
+		STORE(t->dw + i * VLEN, sum[i]);
+}
+
+static void sum_places(int64_t n, const real *y, real *sum)
+{
+	VEC s[4] = { LOAD(sum), SPLAT(0), SPLAT(0), SPLAT(0) };
+	int64_t i = 0;
+
+	for (; i + 4 <= n; i += 4) {
+		UNROLL
+		for (int k = 0; k < 4; k++)
+			s[k] = ADD(s[k], LOAD(y + (i + k) * VLEN));
+	}
+	for (; i < n; i++)
+		s[0] = ADD(s[0], LOAD(y + i * VLEN));
+	STORE(sum, ADD(ADD(s[0], s[1]), ADD(s[2], s[3])));
 }
 
 /* ---- windows: depthwise and pooling --------------------------------------------------------------- */
@@ -348,6 +408,35 @@ static void wino_out6(const real *m, int64_t step, real *out)
 	}
 }
 
+/* One line of three values of a kernel, `s` vectors apart: six. */
+INLINE void weights4(const VEC *w, const int s, VEC *o, const int os)
+{
+	const VEC sum = FMA(w[0], SPLAT(1. / 6), MUL(w[2 * s], SPLAT(1. / 6))), one = MUL(w[s], SPLAT(1. / 6));
+	const VEC far = FMA(w[0], SPLAT(1. / 24), MUL(w[2 * s], SPLAT(1. / 6))), half = MUL(w[s], SPLAT(1. / 12));
+
+	o[0] = MUL(w[0], SPLAT(0.25));
+	o[os] = SUB(SUB(SPLAT(0), sum), one);
+	o[2 * os] = SUB(one, sum);
+	o[3 * os] = ADD(far, half);
+	o[4 * os] = SUB(far, half);
+	o[5 * os] = w[2 * s];
+}
+
+static void wino_weights(const real *w, real *u, int64_t step)
+{
+	VEC g[9], t[18], o[6];
+
+	for (int i = 0; i < 9; i++)
+		g[i] = LOAD(w + i * VLEN);
+	for (int c = 0; c < 3; c++)
+		weights4(g + c, 3, t + c, 3);
+	for (int r = 0; r < 6; r++) {
+		weights4(t + r * 3, 1, o, 1);
+		for (int c = 0; c < 6; c++)
+			STORE(u + (r * 6 + c) * step, o[c]);
+	}
+}
+
 /* ---- flat ------------------------------------------------------------------------------------------- */
 
 static void combine(int64_t n, const real *scale, const real *x, real b, const real *z, const real *shift,
@@ -385,6 +474,9 @@ static void lrn(int64_t n, int64_t size, real f, real k, const real *squares, co
 	static void depthwise_##n(const struct moka__window *w) { window(n, WINDOW_DEPTHWISE, w); }                    \
 	static void max_##n(const struct moka__window *w) { window(n, WINDOW_MAX, w); }                                \
 	static void sum_##n(const struct moka__window *w) { window(n, WINDOW_SUM, w); }
+#define WEIGHTS(g, n)                                                                                                  \
+	static void weights_##g(const struct moka__weights_tile *t) { weights_tile(g, n, t, NULL); }                   \
+	static void weights_first_##g(const struct moka__weights_tile *t, const int64_t *s) { weights_tile(g, n, t, s); }
 #define EACH(F, g) F(g, 1) F(g, 2) F(g, 3) F(g, 4) F(g, 5) F(g, 6) F(g, 7) F(g, 8)
 EACH(CONV, 1)
 #if MOST_GROUP > 1
@@ -396,6 +488,14 @@ CONV(3, 1) CONV(3, 2) CONV(3, 3) CONV(3, 4)
 #if MOST_GROUP > 3
 CONV(3, 5) CONV(3, 6) CONV(3, 7) CONV(3, 8)
 CONV(4, 1) CONV(4, 2) CONV(4, 3) CONV(4, 4) CONV(4, 5) CONV(4, 6)
+#endif
+WEIGHTS(1, WEIGHTS1)
+WEIGHTS(2, WEIGHTS2)
+#if WEIGHTS3
+WEIGHTS(3, WEIGHTS3)
+#define WEIGHTS_LIST(p) { p##_1, p##_2, p##_3 }
+#else
+#define WEIGHTS_LIST(p) { p##_1, p##_2, NULL }
 #endif
 WINDOWS(1) WINDOWS(2) WINDOWS(3) WINDOWS(4) WINDOWS(5) WINDOWS(6) WINDOWS(7) WINDOWS(8)
 
@@ -412,8 +512,11 @@ WINDOWS(1) WINDOWS(2) WINDOWS(3) WINDOWS(4) WINDOWS(5) WINDOWS(6) WINDOWS(7) WIN
 const struct moka__blocked_kernels NAME = {
 	.block = VLEN, .places = PLACES_LIST, .most_group = MOST_GROUP,
 	.conv = ALL(conv), .first = ALL(first),
+	.weights_rows = { WEIGHTS1, WEIGHTS2, WEIGHTS3 },
+	.weights = WEIGHTS_LIST(weights), .weights_first = WEIGHTS_LIST(weights_first),
+	.sum_places = sum_places, .transpose = transpose,
 	.depthwise = LIST8(depthwise), .max = LIST8(max), .sum = LIST8(sum),
-	.wino_in = { wino_in4, wino_in6 }, .wino_out = { wino_out4, wino_out6 },
+	.wino_weights = wino_weights, .wino_in = { wino_in4, wino_in6 }, .wino_out = { wino_out4, wino_out6 },
 	.combine = combine, .lrn = lrn,
 };
 // clang-format on

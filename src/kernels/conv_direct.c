@@ -51,18 +51,19 @@ static void fill_place(const struct direct *f, int64_t place, int64_t *off, int6
 {
 	const struct moka_conv_op *op = f->r->op;
 	const struct moka_conv_desc *d = &op->d;
-	const int64_t b = op->k->block, area = op->out[0] * op->out[1];
+	const struct moka__conv_target *to = &op->target;
+	const int64_t b = op->k->block, area = op->out[0] * op->out[1], taps = d->kernel[0] * d->kernel[1];
 	const int64_t n = place / area, oy = place % area / op->out[1], ox = place % op->out[1];
-	const int64_t y0 = oy * d->stride[0] - d->pad[0], x0 = ox * d->stride[1] - d->pad[1];
+	int64_t at;
 
-	for (int64_t i = 0; i < d->kernel[0]; i++)
-		for (int64_t k = 0; k < d->kernel[1]; k++, off += MOKA__PLACES) {
-			const int64_t y = y0 + i * d->dilation[0], x = x0 + k * d->dilation[1];
-			const bool in = y >= 0 && y < d->height && x >= 0 && x < d->width;
-			*off = in ? n * f->x.image_stride + (y * d->width + x) * b : MOKA__OUTSIDE;
-		}
-	*y_off = n * f->r->y->image_stride + place % area * b;
-	*r_off = f->r->residual ? n * f->r->residual->image_stride + place % area * b : 0;
+	for (int64_t i = 0; i < taps; i++, off += MOKA__PLACES) {
+		const int64_t y = oy * d->stride[0] + op->taps[2 * i], x = ox * d->stride[1] + op->taps[2 * i + 1];
+		const bool in = y >= 0 && y < d->height && x >= 0 && x < d->width;
+		*off = in ? n * f->x.image_stride + (y * d->width + x) * b : MOKA__OUTSIDE;
+	}
+	at = ((oy * to->step[0] + to->from[0]) * to->width + ox * to->step[1] + to->from[1]) * b;
+	*y_off = n * f->r->y->image_stride + at;
+	*r_off = f->r->residual ? n * f->r->residual->image_stride + at : 0;
 }
 
 /* The outputs of a tile, made beside, go where a plain 1 x 1 output keeps them, without its spare lanes. */
@@ -95,19 +96,20 @@ static void run_group(const struct direct *f, const struct moka__conv_group *g, 
 {
 	const struct moka__conv_run *r = f->r;
 	const struct moka_conv_op *op = r->op;
-	const int64_t b = op->k->block, taps = op->d.kernel[0] * op->d.kernel[1], area = op->out[0] * op->out[1];
+	const int64_t b = op->k->block, taps = op->d.kernel[0] * op->d.kernel[1];
+	const int64_t area = op->target.height * op->target.width;
 	const int64_t c0 = MOKA_MIN(from, g->in_blocks), c1 = MOKA_MIN(from + op->part, g->in_blocks);
 	struct moka__conv_tile t = {
 		.x = f->x.data + (g->in_block + c0) * op->d.height * op->d.width * b,
 		.blocks = c1 - c0,
 		.x_step = op->d.height * op->d.width * b,
 		.taps = taps,
-		.w = op->weights + g->weights + c0 * b * taps * g->blocks * b,
+		.w = r->weights + g->weights + c0 * b * taps * g->blocks * b,
 		.y = r->y->data + g->block * area * b,
 		.y_block = area * b,
 		.residual = r->residual ? r->residual->data + g->block * area * b : NULL,
 		.r_block = area * b,
-		.bias = op->bias + g->block * b,
+		.bias = r->bias + g->block * b,
 		.first = from == 0,
 		.last = c1 == g->in_blocks,
 		.act = r->act,

@@ -52,13 +52,13 @@ static void fill_line(const struct moka_conv_desc *d, const real *row, int64_t w
 		to[i] = 0;
 }
 
-static void fill_strip(const struct moka__conv_run *r, int64_t n, int64_t oy, real *to)
+void moka__conv_fill_strip(const struct moka_conv_op *op, const struct moka_tensor *image, int64_t n, int64_t oy,
+			   real *to)
 {
-	const struct moka_conv_op *op = r->op;
 	const int64_t y0 = oy * op->d.stride[0] - op->d.pad[0], w = op->strip_width;
 
 	for (int64_t c = 0; c < op->d.channels; c++) {
-		const real *x = r->x->data + n * r->x->image_stride + c * op->d.height * op->d.width;
+		const real *x = image->data + n * image->image_stride + c * op->d.height * op->d.width;
 		for (int64_t l = 0; l < op->strip_lines; l++, to += w)
 			if (y0 + l >= 0 && y0 + l < op->d.height)
 				fill_line(&op->d, x + (y0 + l) * op->d.width, w, to);
@@ -96,14 +96,14 @@ static void run_tile(const struct moka__conv_run *r, const real *strip, const st
 		.x = strip,
 		.off = at->off,
 		.taps = op->d.channels * op->d.kernel[0] * op->d.kernel[1],
-		.w = op->weights + g->weights,
+		.w = r->weights + g->weights,
 		.y = r->y->data + g->block * area * b,
 		.y_off = at->y_off,
 		.y_block = area * b,
 		.residual = r->residual ? r->residual->data + g->block * area * b : NULL,
 		.r_off = at->r_off,
 		.r_block = area * b,
-		.bias = op->bias + g->block * b,
+		.bias = r->bias + g->block * b,
 		.first = true,
 		.last = true,
 		.act = r->act,
@@ -123,7 +123,7 @@ static void first_item(void *arg, int64_t item, int slot)
 	const int64_t places = rows * op->out[1], tiles = moka__ceil_div(places, op->places);
 	real *strip = (real *)(r->scratch + (size_t)slot * slot_bytes(op));
 
-	fill_strip(r, n, oy, strip);
+	moka__conv_fill_strip(op, r->x, n, oy, strip);
 	for (int64_t g = 0; g < op->n_groups; g++)
 		for (int64_t i = 0; i < tiles; i++) {
 			const int64_t p0 = moka__part(places, tiles, i), p1 = moka__part(places, tiles, i + 1);

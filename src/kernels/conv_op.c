@@ -11,6 +11,8 @@
 
 /* Steps of a sum whose weights for one group stay in the first cache. */
 #define PART_BYTES (16 * 1024)
+/* Values between the weights of Winograd's points: without, all points of a weight would lie in one set of the first cache. */
+#define WINOGRAD_APART 32
 /* Weights that the second cache holds beside what is worked on. */
 #define NEAR_BYTES (384 * 1024)
 
@@ -132,6 +134,22 @@ static const char *name_of(const struct moka_conv_op *op)
 	}
 }
 
+static bool plan_taps(struct moka_conv_op *op)
+{
+	const struct moka_conv_desc *d = &op->d;
+	int64_t *t = op->taps = malloc(sizeof(*t) * 2 * (size_t)(d->kernel[0] * d->kernel[1]));
+
+	if (!t)
+		return false;
+	for (int64_t i = 0; i < d->kernel[0]; i++)
+		for (int64_t k = 0; k < d->kernel[1]; k++) {
+			*t++ = i * d->dilation[0] - d->pad[0];
+			*t++ = k * d->dilation[1] - d->pad[1];
+		}
+	op->target = (struct moka__conv_target){ { 1, 1 }, { 0, 0 }, op->out[0], op->out[1] };
+	return true;
+}
+
 static bool plan(struct moka_conv_op *op)
 {
 	const int64_t b = op->k ? op->k->block : 1, taps = op->d.kernel[0] * op->d.kernel[1];
@@ -148,7 +166,7 @@ static bool plan(struct moka_conv_op *op)
 	default:
 		break;
 	}
-	if (!moka__conv_groups(op))
+	if (!moka__conv_groups(op) || (op->algorithm == MOKA_CONV_DIRECT && !plan_taps(op)))
 		return false;
 	/* of a group's weights, what the first cache holds */
 	op->part = MOKA_MAX(1, PART_BYTES * b / 8 /
@@ -166,7 +184,8 @@ static bool plan(struct moka_conv_op *op)
 		op->size = op->tile + 2;
 		for (int64_t g = 0; g < op->n_groups; g++)
 			op->groups[g].weights /= taps;
-		op->n_weights = op->n_weights / taps * op->size * op->size;
+		op->plane = op->n_weights / taps + WINOGRAD_APART;
+		op->n_weights = op->plane * op->size * op->size;
 		op->part = MOKA_MAX(1, op->part * taps);
 	}
 	return true;
@@ -174,7 +193,6 @@ static bool plan(struct moka_conv_op *op)
 
 enum moka_status moka_conv_op_new(struct moka_conv_op **out, const struct moka_conv_desc *d)
 {
-	struct moka_conv_op *op;
 	int64_t size[2];
 
 	*out = NULL;
@@ -182,13 +200,21 @@ enum moka_status moka_conv_op_new(struct moka_conv_op **out, const struct moka_c
 		return MOKA_ERR_ARG;
 	if (d->algorithm != MOKA_CONV_AUTO && !suits(d, size, d->algorithm))
 		return MOKA_ERR_ARG;
-	op = calloc(1, sizeof(*op));
+	return moka__conv_op_plan(out, d, size, d->algorithm == MOKA_CONV_AUTO ? choose(d, size) : d->algorithm);
+}
+
+enum moka_status moka__conv_op_plan(struct moka_conv_op **out, const struct moka_conv_desc *d, const int64_t size[2],
+				    enum moka_conv_algorithm algorithm)
+{
+	struct moka_conv_op *op = calloc(1, sizeof(*op));
+
+	*out = NULL;
 	if (!op)
 		return MOKA_ERR_NOMEM;
 	op->d = *d;
 	op->out[0] = size[0], op->out[1] = size[1];
 	op->k = moka__blocked_choose();
-	op->algorithm = d->algorithm == MOKA_CONV_AUTO ? choose(d, size) : d->algorithm;
+	op->algorithm = algorithm;
 	if (!plan(op)) {
 		moka_conv_op_free(op);
 		return MOKA_ERR_NOMEM;
@@ -203,6 +229,7 @@ void moka_conv_op_free(struct moka_conv_op *op)
 	if (!op)
 		return;
 	free(op->groups);
+	free(op->taps);
 	free(op->steps);
 	free(op->pieces);
 	free(op->weights);
@@ -370,30 +397,35 @@ static void run_plain(const struct moka__conv_run *r)
 			plain_group(r, &g, n, group);
 }
 
+void moka__conv_run(const struct moka__conv_run *r)
+{
+	switch (r->op->algorithm) {
+	case MOKA_CONV_DIRECT:
+		moka__conv_run_direct(r);
+		break;
+	case MOKA_CONV_FIRST:
+		moka__conv_run_first(r);
+		break;
+	case MOKA_CONV_DEPTHWISE:
+		moka__conv_run_depthwise(r);
+		break;
+	default:
+		moka__conv_run_winograd(r);
+	}
+}
+
 void moka_conv_op_run(const struct moka_conv_op *op, struct moka_pool *pool, struct moka_gemm_ws *ws,
 		      const struct moka_tensor *x, const struct moka_tensor *residual, const struct moka_tensor *y,
 		      void *scratch)
 {
-	const struct moka__conv_run r = { op, pool, ws, x, op->d.residual ? residual : NULL, y, op->d.act, scratch };
+	const struct moka__conv_run r = { op,	     pool,    ws,	   x,	    op->d.residual ? residual : NULL, y,
+					  op->d.act, scratch, op->weights, op->bias };
 
-	switch (op->algorithm) {
-	case MOKA_CONV_DIRECT:
-		moka__conv_run_direct(&r);
-		break;
-	case MOKA_CONV_FIRST:
-		moka__conv_run_first(&r);
-		break;
-	case MOKA_CONV_DEPTHWISE:
-		moka__conv_run_depthwise(&r);
-		break;
-	case MOKA_CONV_WINOGRAD4:
-	case MOKA_CONV_WINOGRAD6:
-		moka__conv_run_winograd(&r);
-		break;
-	default:
+	if (op->algorithm == MOKA_CONV_PLAIN) {
 		run_plain(&r);
 		return;
 	}
+	moka__conv_run(&r);
 	if (y->block > 1 && moka__act_moves_zero(&op->d.act))
 		moka__zero_spare(y);
 }

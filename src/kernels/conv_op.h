@@ -20,6 +20,11 @@ struct moka__conv_run_of_places {
 	int n;
 };
 
+/* Where outputs go: place (y, x) to (y, x) * step + from of a tensor of height x width. */
+struct moka__conv_target {
+	int64_t step[2], from[2], height, width;
+};
+
 struct moka_conv_op {
 	struct moka_conv_desc d;
 	int64_t out[2];
@@ -31,11 +36,14 @@ struct moka_conv_op {
 	struct moka__conv_group *groups;
 	int64_t n_groups;
 	int64_t part;	/* blocks of inputs (first: steps) that are summed before the next group's turn */
-	int64_t *steps; /* first: (channels * taps) offsets in the padded strip */
+	int64_t *taps;	/* direct: (taps, 2) rows and columns from a place (times its stride) to what the tap sees */
+	struct moka__conv_target target; /* direct */
+	int64_t *steps;			 /* first: (channels * taps) offsets in the padded strip */
 	int64_t strip_rows, strip_lines, strip_width;
 	struct moka__conv_run_of_places *pieces; /* depthwise: of a row */
 	int64_t n_pieces;
 	int64_t tile, size; /* winograd: outputs of a tile's side, and that plus 2 */
+	int64_t plane;	    /* winograd: values from a point's weights to the next's */
 	real *weights, *bias, *slopes;
 	int64_t n_weights;
 };
@@ -47,7 +55,17 @@ struct moka__conv_run {
 	const struct moka_tensor *x, *residual, *y;
 	struct moka_act act;
 	char *scratch;
+	const real *weights, *bias; /* packed: the operation's own, or those of one pass of training */
 };
+
+/*
+ * Plans a convolution whose outputs number `size`, whatever d's padding would make of it: conv_train.c gives the taps and the
+ * target of direct ones itself. Algorithm: not AUTO.
+ */
+enum moka_status moka__conv_op_plan(struct moka_conv_op **out, const struct moka_conv_desc *d, const int64_t size[2],
+				    enum moka_conv_algorithm algorithm);
+/* Any algorithm but the plain one. */
+void moka__conv_run(const struct moka__conv_run *r);
 
 /* Cuts the outputs into groups; false: no memory. */
 bool moka__conv_groups(struct moka_conv_op *op);
@@ -66,6 +84,10 @@ void moka__conv_run_direct(const struct moka__conv_run *r);
 void moka__conv_run_first(const struct moka__conv_run *r);
 void moka__conv_run_depthwise(const struct moka__conv_run *r);
 void moka__conv_run_winograd(const struct moka__conv_run *r);
+
+/* What outputs from row oy of image n on see: the padded strip (channels, lines, width) that first's steps are offsets in. */
+void moka__conv_fill_strip(const struct moka_conv_op *op, const struct moka_tensor *image, int64_t n, int64_t oy,
+			   real *to);
 
 /* Multiply-adds of the whole as a direct convolution would make them. */
 double moka__conv_work(const struct moka_conv_desc *d, const int64_t out[2]);

@@ -151,7 +151,7 @@ static void winograd_item(void *arg, int64_t item, int slot)
 	const struct pack *p = arg;
 	const struct moka_conv_op *op = p->op;
 	const struct moka__conv_group *g = &op->groups[item];
-	const int64_t b = op->k->block, points = op->size * op->size, plane = op->n_weights / points;
+	const int64_t b = op->k->block, points = op->size * op->size, plane = op->plane;
 	const int64_t outs = g->blocks * b;
 	double u[64];
 

@@ -117,7 +117,7 @@ static void step_product(const struct chunk *c, int64_t point)
 {
 	const struct moka_conv_op *op = c->f->r->op;
 	const int64_t b = op->k->block, tiles = moka__ceil_div(c->n, op->places);
-	const real *u = op->weights + point * (op->n_weights / (op->size * op->size));
+	const real *u = c->f->r->weights + point * op->plane;
 	const real *v = c->v + point * op->in_blocks * c->n * b;
 	real *m = c->m + point * op->out_blocks * c->n * b;
 
@@ -165,7 +165,7 @@ static void step_out(const struct chunk *c, int64_t o)
 		op->k->wino_out[op->size == 8](c->m + (o * c->n + t) * b, step, out);
 		for (int64_t i = 0; i < rows; i++)
 			op->k->combine(columns, one, out + i * op->tile * b, 1, z ? z + i * op->out[1] * b : NULL,
-				       op->bias + o * b, &act, y + i * op->out[1] * b);
+				       r->bias + o * b, &act, y + i * op->out[1] * b);
 	}
 }
 
