@@ -119,6 +119,8 @@ static void lay_out_joins(struct moka_exec *e, struct layout *y)
 			j->x = data_of(e, bottom);
 		j->stats = take_values(y, 3 * e->n->blobs[j->blob].shape.d[1]);
 		j->dy = e->diff[j->dy_of >= 0 ? j->dy_of : j->blob];
+		if (j->dy_of >= 0 && !j->own_x) /* nobody writes into its own */
+			e->diff[j->blob] = e->diff[j->dy_of];
 	}
 }
 
