@@ -31,7 +31,9 @@ struct moka__train_kernels {
 	void (*max_where)(const struct moka__pool_train *g, const real *x, real *y, real *where);
 	void (*max_gradient)(const struct moka__pool_train *g, const real *dy, const real *where, real *dx);
 	void (*average_gradient)(const struct moka__pool_train *g, const real *dy, real *dx);
-	/* one place, n blocks `step` apart; `run`: its channels' squares (ratios) in a row, zeros around */
+	/* one place, n blocks `step` apart, into a row; then windows over that row, which has zeros around it */
+	void (*lrn_squares)(int64_t n, const real *x, int64_t step, real *run);
+	void (*lrn_ratios)(int64_t n, const real *dy, const real *y, const real *bracket, int64_t step, real *run);
 	void (*lrn_keep)(int64_t n, int64_t size, real f, real k, const real *run, const real *x, real *bracket,
 			 real *y, int64_t step);
 	void (*lrn_gradient)(int64_t n, int64_t size, real f, const real *run, const real *x, const real *bracket,

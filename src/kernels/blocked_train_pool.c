@@ -66,8 +66,11 @@ void moka_pool2d_gradient(struct moka_pool *pool, const struct moka_pool_desc *d
 
 /* ---- normalisation across channels ------------------------------------------------------------------ */
 
-#define PLACES 32	/* of a piece */
+#define PLACES 32 /* of a piece */
+#define TOGETHER                                                                                                       \
+	8 /* places whose rows are filled before any is read: what was just written can't be read out of step at once */
 #define MOST_AROUND 128 /* window */
+#define PITCH (MOKA_LRN_CHANNELS + MOST_AROUND)
 
 struct lrn_job {
 	const struct moka__train_kernels *k;
@@ -77,18 +80,28 @@ struct lrn_job {
 	real *out, *keep;
 };
 
-/* Forward: squares of a place's channels in a row; back: dy y / bracket. */
-static void fill_run(const struct lrn_job *j, int64_t at, real *run)
+/* `count` places from value `at` on. */
+static void lrn_places(const struct lrn_job *j, int64_t at, int64_t count, real *runs)
 {
-	const int64_t step = j->area * j->block;
+	const int64_t half = (j->size - 1) / 2, step = j->area * j->block;
 
-	for (int64_t b = 0; b < j->blocks; b++, at += step, run += j->block) {
+	for (int64_t p = 0; p < count; p++) {
+		const int64_t i = at + p * j->block;
+
 		if (j->dy)
-			for (int64_t i = at; i < at + j->block; i++)
-				run[i - at] = j->dy[i] * j->y[i] / j->bracket[i];
+			j->k->lrn_ratios(j->blocks, j->dy + i, j->y + i, j->bracket + i, step, runs + p * PITCH + half);
 		else
-			for (int64_t i = at; i < at + j->block; i++)
-				run[i - at] = j->x[i] * j->x[i];
+			j->k->lrn_squares(j->blocks, j->x + i, step, runs + p * PITCH + half);
+	}
+	for (int64_t p = 0; p < count; p++) {
+		const int64_t i = at + p * j->block;
+
+		if (j->dy)
+			j->k->lrn_gradient(j->blocks, j->size, j->f, runs + p * PITCH, j->x + i, j->bracket + i,
+					   j->dy + i, j->out + i, step);
+		else
+			j->k->lrn_keep(j->blocks, j->size, j->f, j->k0, runs + p * PITCH, j->x + i, j->keep + i,
+				       j->out + i, step);
 	}
 }
 
@@ -96,24 +109,18 @@ static void lrn_piece(void *arg, int64_t begin, int64_t end)
 {
 	const struct lrn_job *j = arg;
 	const int64_t half = (j->size - 1) / 2, step = j->area * j->block;
-	_Alignas(64) real run[MOKA_LRN_CHANNELS + MOST_AROUND];
+	_Alignas(64) real runs[TOGETHER * PITCH];
 
-	memset(run, 0, (size_t)half * sizeof(real));
-	memset(run + half + j->blocks * j->block, 0, (size_t)half * sizeof(real));
+	for (int64_t p = 0; p < TOGETHER; p++) {
+		memset(runs + p * PITCH, 0, (size_t)half * sizeof(real));
+		memset(runs + p * PITCH + half + j->blocks * j->block, 0, (size_t)half * sizeof(real));
+	}
 	for (int64_t piece = begin; piece < end; piece++) {
 		const int64_t p0 = piece % j->pieces * PLACES, p1 = MOKA_MIN(p0 + PLACES, j->area);
 
-		for (int64_t p = p0; p < p1; p++) {
-			const int64_t at = piece / j->pieces * j->blocks * step + p * j->block;
-
-			fill_run(j, at, run + half);
-			if (j->dy)
-				j->k->lrn_gradient(j->blocks, j->size, j->f, run, j->x + at, j->bracket + at,
-						   j->dy + at, j->out + at, step);
-			else
-				j->k->lrn_keep(j->blocks, j->size, j->f, j->k0, run, j->x + at, j->keep + at,
-					       j->out + at, step);
-		}
+		for (int64_t p = p0; p < p1; p += TOGETHER)
+			lrn_places(j, piece / j->pieces * j->blocks * step + p * j->block, MOKA_MIN(TOGETHER, p1 - p),
+				   runs);
 	}
 }
 

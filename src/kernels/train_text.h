@@ -158,70 +158,112 @@ static void norm_gradient(int64_t n, const struct moka__norm_lanes *l, real slop
 
 static void max_where(const struct moka__pool_train *g, const real *x, real *y, real *where)
 {
+	const VEC one = SPLAT(1);
+
 	for (int64_t oy = 0; oy < g->oh; oy++) {
 		WINDOW(oy, g->sh, g->ph, g->kh, g->h, h0, h1, row0);
 		for (int64_t ox = 0; ox < g->ow; ox++, y += VLEN, where += VLEN) {
 			WINDOW(ox, g->sw, g->pw, g->kw, g->w, w0, w1, column0);
 			VEC best = SPLAT(-FLT_MAX), at = SPLAT(-1);
 
-			for (int64_t h = h0; h < h1; h++)
-				for (int64_t w = w0; w < w1; w++) {
+			for (int64_t h = h0; h < h1; h++) {
+				VEC tap = SPLAT((row0 + h - h0) * g->kw + column0);
+
+				for (int64_t w = w0; w < w1; w++, tap = ADD(tap, one)) {
 					const VEC v = LOAD(x + (h * g->w + w) * VLEN);
-					const VEC tap = SPLAT((row0 + h - h0) * g->kw + column0 + w - w0);
 					at = IF_GT(v, best, tap, at);
 					best = IF_GT(v, best, v, best);
 				}
+			}
 			STORE(y, best);
 			STORE(where, at);
 		}
 	}
 }
 
+/* The windows [*from, *to) on one axis that see place `at`, as `at` goes up from 0. */
+INLINE void seen_by(int64_t at, int64_t stride, int64_t pad, int64_t kernel, int64_t windows, int64_t *from,
+		    int64_t *to)
+{
+	while (*from < windows && *from * stride - pad + kernel <= at)
+		++*from;
+	while (*to < windows && *to * stride - pad <= at)
+		++*to;
+}
+
+/* Each place gathers from the windows that see it, in their order: no place is read and written again and again. */
 static void max_gradient(const struct moka__pool_train *g, const real *dy, const real *where, real *dx)
 {
-	for (int64_t i = 0; i < g->h * g->w; i++)
-		STORE(dx + i * VLEN, SPLAT(0));
-	for (int64_t oy = 0; oy < g->oh; oy++) {
-		WINDOW(oy, g->sh, g->ph, g->kh, g->h, h0, h1, row0);
-		for (int64_t ox = 0; ox < g->ow; ox++, dy += VLEN, where += VLEN) {
-			WINDOW(ox, g->sw, g->pw, g->kw, g->w, w0, w1, column0);
-			const VEC d = LOAD(dy), at = LOAD(where);
+	int64_t oy0 = 0, oy1 = 0;
 
-			for (int64_t h = h0; h < h1; h++)
-				for (int64_t w = w0; w < w1; w++) {
-					real *to = dx + (h * g->w + w) * VLEN;
-					const VEC tap = SPLAT((row0 + h - h0) * g->kw + column0 + w - w0);
-					STORE(to, ADD(LOAD(to), IF_EQ(at, tap, d, SPLAT(0))));
+	for (int64_t h = 0; h < g->h; h++) {
+		int64_t ox0 = 0, ox1 = 0;
+
+		seen_by(h, g->sh, g->ph, g->kh, g->oh, &oy0, &oy1);
+		for (int64_t w = 0; w < g->w; w++, dx += VLEN) {
+			VEC sum = SPLAT(0);
+
+			seen_by(w, g->sw, g->pw, g->kw, g->ow, &ox0, &ox1);
+			for (int64_t oy = oy0; oy < oy1; oy++) {
+				const int64_t row = (h + g->ph - oy * g->sh) * g->kw + w + g->pw;
+
+				for (int64_t ox = ox0; ox < ox1; ox++) {
+					const int64_t at = (oy * g->ow + ox) * VLEN;
+					const VEC tap = SPLAT(row - ox * g->sw);
+
+					sum = ADD(sum, IF_EQ(LOAD(where + at), tap, LOAD(dy + at), SPLAT(0)));
 				}
+			}
+			STORE(dx, sum);
 		}
 	}
 }
 
+/* How many values a window on one axis has, its padding counted, up to where the padded plane ends. */
+INLINE int64_t padded_size(int64_t o, int64_t stride, int64_t pad, int64_t kernel, int64_t size)
+{
+	return MOKA_MIN(o * stride - pad + kernel, size + pad) - (o * stride - pad);
+}
+
 static void average_gradient(const struct moka__pool_train *g, const real *dy, real *dx)
 {
-	for (int64_t i = 0; i < g->h * g->w; i++)
-		STORE(dx + i * VLEN, SPLAT(0));
-	for (int64_t oy = 0; oy < g->oh; oy++) {
-		WINDOW(oy, g->sh, g->ph, g->kh, g->h, h0, h1, row0);
-		const int64_t rows = MOKA_MIN(start_h0 + g->kh, g->h + g->ph) - start_h0;
+	int64_t oy0 = 0, oy1 = 0;
 
-		(void)row0;
-		for (int64_t ox = 0; ox < g->ow; ox++, dy += VLEN) {
-			WINDOW(ox, g->sw, g->pw, g->kw, g->w, w0, w1, column0);
-			const int64_t columns = MOKA_MIN(start_w0 + g->kw, g->w + g->pw) - start_w0;
-			const VEC each = DIV(LOAD(dy), SPLAT(rows * columns));
+	for (int64_t h = 0; h < g->h; h++) {
+		int64_t ox0 = 0, ox1 = 0;
 
-			(void)column0;
-			for (int64_t h = h0; h < h1; h++)
-				for (int64_t w = w0; w < w1; w++) {
-					real *to = dx + (h * g->w + w) * VLEN;
-					STORE(to, ADD(LOAD(to), each));
+		seen_by(h, g->sh, g->ph, g->kh, g->oh, &oy0, &oy1);
+		for (int64_t w = 0; w < g->w; w++, dx += VLEN) {
+			VEC sum = SPLAT(0);
+
+			seen_by(w, g->sw, g->pw, g->kw, g->ow, &ox0, &ox1);
+			for (int64_t oy = oy0; oy < oy1; oy++) {
+				const int64_t rows = padded_size(oy, g->sh, g->ph, g->kh, g->h);
+
+				for (int64_t ox = ox0; ox < ox1; ox++) {
+					const int64_t size = rows * padded_size(ox, g->sw, g->pw, g->kw, g->w);
+
+					sum = ADD(sum, DIV(LOAD(dy + (oy * g->ow + ox) * VLEN), SPLAT(size)));
 				}
+			}
+			STORE(dx, sum);
 		}
 	}
 }
 
 /* ---- normalisation across channels -------------------------------------------------------------------- */
+
+static void lrn_squares(int64_t n, const real *x, int64_t step, real *run)
+{
+	for (int64_t i = 0; i < n; i++)
+		STORE(run + i * VLEN, MUL(LOAD(x + i * step), LOAD(x + i * step)));
+}
+
+static void lrn_ratios(int64_t n, const real *dy, const real *y, const real *bracket, int64_t step, real *run)
+{
+	for (int64_t i = 0; i < n; i++)
+		STORE(run + i * VLEN, DIV(MUL(LOAD(dy + i * step), LOAD(y + i * step)), LOAD(bracket + i * step)));
+}
 
 INLINE VEC window_sum(int64_t size, const real *run)
 {
@@ -262,6 +304,8 @@ const struct moka__train_kernels TRAIN_NAME = {
 	.max_where = max_where,
 	.max_gradient = max_gradient,
 	.average_gradient = average_gradient,
+	.lrn_squares = lrn_squares,
+	.lrn_ratios = lrn_ratios,
 	.lrn_keep = lrn_keep,
 	.lrn_gradient = lrn_gradient,
 };
