@@ -105,6 +105,7 @@ void moka__zero_spare(const struct moka_tensor *y)
 
 struct relayout {
 	const struct moka_tensor *x, *y;
+	const struct moka__blocked_kernels *k;
 	int64_t most; /* values of a part: channels that one item moves */
 	int64_t parts;
 };
@@ -136,19 +137,48 @@ static void move_channels(const struct moka_tensor *x, const struct moka_tensor 
 	}
 }
 
+/*
+ * The same between plain and blocked by transposing B places of B channels at a time; channels that a plain tensor hasn't got are read as
+ * zeros and written nowhere. The last places are moved once more with those before them.
+ */
+static void transpose_block(const struct moka__blocked_kernels *k, const struct moka_tensor *x,
+			    const struct moka_tensor *y, int64_t n, int64_t c0)
+{
+	const int64_t b = k->block, places = x->height * x->width;
+	const real *from = x->data + n * x->image_stride + c0 * places;
+	real *to = y->data + n * y->image_stride + c0 * places;
+	static const real zeros[16];
+	real waste[16];
+
+	for (int64_t p = 0; p < places; p = p + b < places ? MOKA_MIN(p + b, places - b) : places) {
+		const real *in[16];
+		real *out[16];
+
+		for (int64_t i = 0; i < b; i++) {
+			const bool there = c0 + i < x->channels;
+			in[i] = x->block > 1 ? from + (p + i) * b : there ? from + i * places + p : zeros;
+			out[i] = y->block > 1 ? to + (p + i) * b : there ? to + i * places + p : waste;
+		}
+		k->transpose(in, out, false);
+	}
+}
+
 static void relayout_item(void *arg, int64_t item, int slot)
 {
 	const struct relayout *r = arg;
 	const int64_t n = item / r->parts, c = item % r->parts * r->most;
 
 	(void)slot;
-	move_channels(r->x, r->y, n, c, c + r->most);
+	if (r->x->block != r->y->block && r->k && r->x->height * r->x->width >= r->k->block)
+		transpose_block(r->k, r->x, r->y, n, c);
+	else
+		move_channels(r->x, r->y, n, c, c + r->most);
 }
 
 void moka_relayout(struct moka_pool *pool, const struct moka_tensor *x, const struct moka_tensor *y)
 {
 	const int64_t block = MOKA_MAX(x->block, y->block);
-	struct relayout r = { x, y, block, moka__ceil_div(x->channels, block) };
+	struct relayout r = { x, y, moka__blocked_choose(), block, moka__ceil_div(x->channels, block) };
 
 	if (x->images * x->channels * x->height * x->width < 30000)
 		pool = NULL;

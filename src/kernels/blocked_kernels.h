@@ -56,6 +56,7 @@ struct moka__weights_tile {
 	const real *dy;
 	int64_t y_image, y_row, y_block; /* places of dy are neighbours */
 	int64_t images, rows, places;	 /* places of a row */
+	int64_t ahead;			 /* values from x to what is needed next; 0: nothing to fetch */
 	real *dw;			 /* (i, g, B) */
 	bool first;			 /* overwrites dw */
 };
@@ -83,6 +84,10 @@ struct moka__blocked_kernels {
 	void (*wino_in[2])(const real *x, int64_t row, real *v, int64_t step);
 	/* nine vectors of a 3x3 kernel -> u[k * step] for the 36 points of F(4x4) */
 	void (*wino_weights)(const real *w, real *u, int64_t step);
+	/* the adjoint of F(4x4)'s two ends, for the gradient of weights: 4 x 4 vectors of dy (row pitch) -> v[k * step]; sums m[k * step]
+	 * of 36 points -> nine vectors */
+	void (*wino_gradient)(const real *dy, int64_t row, real *v, int64_t step);
+	void (*wino_turn)(const real *m, int64_t step, real *dw);
 	/* sums m[k * step] -> m x m vectors in out */
 	void (*wino_out[2])(const real *m, int64_t step, real *out);
 	/* y = act(a x + b z + shift) over n vectors; NULL a: scale vector is 1; z NULL: none */

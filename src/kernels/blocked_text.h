@@ -148,7 +148,7 @@ INLINE void first_tile(const int g, const int n, const struct moka__conv_tile *t
 INLINE void weights_row(const int g, const int n, const struct moka__weights_tile *t, const real *x, const real *y,
 			const int64_t *steps, VEC *sum)
 {
-	const int64_t x_place = t->x_place, y_block = t->y_block;
+	const int64_t x_place = t->x_place, y_block = t->y_block, ahead = t->ahead;
 	int64_t at[VLEN];
 
 	UNROLL
@@ -157,6 +157,8 @@ INLINE void weights_row(const int g, const int n, const struct moka__weights_til
 	for (int64_t p = t->places; p > 0; p--, x += x_place, y += VLEN) {
 		VEC d[MOKA__GROUP];
 
+		if (!steps)
+			__builtin_prefetch((const void *)((uintptr_t)x + (uintptr_t)ahead * sizeof(real)), 0, 2);
 		UNROLL
 		for (int v = 0; v < g; v++)
 			d[v] = LOAD(y + v * y_block);
@@ -437,6 +439,63 @@ static void wino_weights(const real *w, real *u, int64_t step)
 	}
 }
 
+/* One line of four values of a gradient, `s` vectors apart: six. */
+INLINE void gradient4(const VEC *d, const int s, VEC *o, const int os)
+{
+	const VEC even = ADD(d[0], d[2 * s]), odd = ADD(d[s], d[3 * s]);
+	const VEC far = FMA(SPLAT(4), d[2 * s], d[0]), wide = FMA(SPLAT(8), d[3 * s], ADD(d[s], d[s]));
+
+	o[0] = d[0];
+	o[os] = ADD(even, odd);
+	o[2 * os] = SUB(even, odd);
+	o[3 * os] = ADD(far, wide);
+	o[4 * os] = SUB(far, wide);
+	o[5 * os] = d[3 * s];
+}
+
+static void wino_gradient(const real *dy, int64_t row, real *v, int64_t step)
+{
+	VEC d[4], t[24], o[6];
+
+	for (int c = 0; c < 4; c++) {
+		for (int r = 0; r < 4; r++)
+			d[r] = LOAD(dy + r * row + c * VLEN);
+		gradient4(d, 1, t + c, 4);
+	}
+	for (int r = 0; r < 6; r++) {
+		gradient4(t + r * 4, 1, o, 1);
+		for (int c = 0; c < 6; c++)
+			STORE(v + (r * 6 + c) * step, o[c]);
+	}
+}
+
+/* One line of six sums, `s` vectors apart: three. */
+INLINE void turn4(const VEC *m, const int s, VEC *o, const int os)
+{
+	const VEC p = MUL(SPLAT(1. / 6), ADD(m[s], m[2 * s])), q = SUB(m[2 * s], m[s]);
+	const VEC u = ADD(m[3 * s], m[4 * s]), v = SUB(m[3 * s], m[4 * s]);
+
+	o[0] = FMA(SPLAT(0.25), m[0], SUB(MUL(SPLAT(1. / 24), u), p));
+	o[os] = FMA(SPLAT(1. / 6), q, MUL(SPLAT(1. / 12), v));
+	o[2 * os] = ADD(FMA(SPLAT(1. / 6), u, m[5 * s]), SUB(SPLAT(0), p));
+}
+
+static void wino_turn(const real *m, int64_t step, real *dw)
+{
+	VEC d[6], t[18], o[3];
+
+	for (int c = 0; c < 6; c++) {
+		for (int r = 0; r < 6; r++)
+			d[r] = LOAD(m + (r * 6 + c) * step);
+		turn4(d, 1, t + c, 6);
+	}
+	for (int r = 0; r < 3; r++) {
+		turn4(t + r * 6, 1, o, 1);
+		for (int c = 0; c < 3; c++)
+			STORE(dw + (r * 3 + c) * VLEN, o[c]);
+	}
+}
+
 /* ---- flat ------------------------------------------------------------------------------------------- */
 
 static void combine(int64_t n, const real *scale, const real *x, real b, const real *z, const real *shift,
@@ -516,7 +575,8 @@ const struct moka__blocked_kernels NAME = {
 	.weights = WEIGHTS_LIST(weights), .weights_first = WEIGHTS_LIST(weights_first),
 	.sum_places = sum_places, .transpose = transpose,
 	.depthwise = LIST8(depthwise), .max = LIST8(max), .sum = LIST8(sum),
-	.wino_weights = wino_weights, .wino_in = { wino_in4, wino_in6 }, .wino_out = { wino_out4, wino_out6 },
+	.wino_weights = wino_weights, .wino_gradient = wino_gradient, .wino_turn = wino_turn,
+	.wino_in = { wino_in4, wino_in6 }, .wino_out = { wino_out4, wino_out6 },
 	.combine = combine, .lrn = lrn,
 };
 // clang-format on

@@ -56,6 +56,9 @@ struct moka__conv_run {
 	struct moka_act act;
 	char *scratch;
 	const real *weights, *bias; /* packed: the operation's own, or those of one pass of training */
+	/* winograd with weights made late: those of a group for one block of inputs, points `plane` values apart */
+	void (*make)(void *arg, const struct moka__conv_group *g, int64_t in_block, real *to, int64_t plane, int slot);
+	void *make_arg;
 };
 
 /*
@@ -80,6 +83,12 @@ bool moka__conv_plan_depthwise(struct moka_conv_op *op);
 size_t moka__conv_scratch_direct(const struct moka_conv_op *op, int threads);
 size_t moka__conv_scratch_first(const struct moka_conv_op *op, int threads);
 size_t moka__conv_scratch_winograd(const struct moka_conv_op *op, int threads);
+/*
+ * Winograd for many weights and few tiles: weights aren't packed before but made for some outputs and inputs at a time (r->make), used for
+ * all tiles while they are near, and forgotten.
+ */
+void moka__conv_run_winograd_late(const struct moka__conv_run *r);
+size_t moka__conv_scratch_winograd_late(const struct moka_conv_op *op, int threads);
 void moka__conv_run_direct(const struct moka__conv_run *r);
 void moka__conv_run_first(const struct moka__conv_run *r);
 void moka__conv_run_depthwise(const struct moka__conv_run *r);

@@ -43,34 +43,35 @@ bool moka_conv_train_takes(const struct moka_conv_train_desc *d)
 
 static bool three_by_three(const struct moka_conv_train_desc *d)
 {
-	return d->group == 1 && d->kernel[0] == 3 && d->kernel[1] == 3 && d->stride[0] == 1 && d->stride[1] == 1 &&
+	return d->kernel[0] == 3 && d->kernel[1] == 3 && d->stride[0] == 1 && d->stride[1] == 1 &&
 	       d->dilation[0] == 1 && d->dilation[1] == 1;
 }
 
 /* Few channels of a plain image: steps for each, rather than blocks with spare lanes. */
-static bool by_steps(int64_t channels, int64_t group, int block)
+static bool by_steps(int64_t channels, int block)
 {
-	return group == 1 && channels < 4 * block && channels % block && (channels % block < 3 * block / 4);
+	return channels < 4 * block && channels % block && (channels % block < 3 * block / 4);
 }
 
-/* Whether F(4x4) is worth the larger weights, which are made anew in every pass. */
-static bool winograd_pays(const struct moka_conv_desc *d, const int64_t out[2])
+/*
+ * Whether F(4x4) is worth it: multiply-adds at full speed, with a vector's way through the transforms and what making the weights in
+ * every pass takes.
+ */
+static bool winograd_pays(const struct moka_conv_train *t, const int64_t out[2])
 {
-	struct moka_conv_desc four = *d;
-	struct moka_conv_op *op;
-	double direct;
+	const int64_t tiles = t->d.images * moka__ceil_div(out[0], 4) * moka__ceil_div(out[1], 4);
+	const double in = (double)(t->in_blocks * t->k->block), outs = (double)(t->out_blocks * t->k->block);
+	const double direct = (double)(t->d.images * out[0] * out[1]) * 9 * in * outs * 1.06;
 
-	four.algorithm = MOKA_CONV_DIRECT;
-	if (moka__conv_op_plan(&op, &four, out, MOKA_CONV_DIRECT))
-		return false;
-	direct = moka_conv_op_cost(op);
-	moka_conv_op_free(op);
-	if (moka__conv_op_plan(&op, &four, out, MOKA_CONV_WINOGRAD4))
-		return false;
-	four.algorithm = moka_conv_op_cost(op) + 1.5 * (double)moka_conv_op_bytes(op) < direct ? MOKA_CONV_WINOGRAD4 :
-												   MOKA_CONV_DIRECT;
-	moka_conv_op_free(op);
-	return four.algorithm == MOKA_CONV_WINOGRAD4;
+	return (double)tiles * 36 * (in * outs * 1.1 + (in + outs) * 12) + in * outs * 250 < direct;
+}
+
+/* More than this of Winograd's weights would pass through memory on their way. */
+#define LATE_BYTES ((int64_t)4 * 1000 * 1000)
+
+static bool is_late(const struct moka_conv_op *op)
+{
+	return op->tile && op->n_weights * (int64_t)sizeof(real) > LATE_BYTES;
 }
 
 static struct moka_conv_desc forward_desc(const struct moka_conv_train *t)
@@ -83,7 +84,7 @@ static struct moka_conv_desc forward_desc(const struct moka_conv_train *t)
 					.height = d->height,
 					.width = d->width,
 					.outputs = d->outputs,
-					.group = d->group,
+					.group = 1,
 					.kernel = { d->kernel[0], d->kernel[1] },
 					.stride = { d->stride[0], d->stride[1] },
 					.pad = { d->pad[0], d->pad[1] },
@@ -97,9 +98,12 @@ static enum moka_status plan_forward(struct moka_conv_train *t)
 	const struct moka_conv_desc d = forward_desc(t);
 	enum moka_conv_algorithm a = t->first ? MOKA_CONV_FIRST : MOKA_CONV_DIRECT;
 
-	if (!t->first && three_by_three(&t->d) && winograd_pays(&d, t->out))
+	if (!t->first && three_by_three(&t->d) && winograd_pays(t, t->out))
 		a = MOKA_CONV_WINOGRAD4;
-	return moka__conv_op_plan(&t->forward.op, &d, t->out, a);
+	if (moka__conv_op_plan(&t->forward.op, &d, t->out, a))
+		return MOKA_ERR_NOMEM;
+	t->forward.late = is_late(t->forward.op);
+	return MOKA_OK;
 }
 
 /* Taps of one axis that places from, from + stride ... see: which, and how far from place / stride it looks. Returns how many. */
@@ -124,9 +128,9 @@ static enum moka_conv_algorithm data_algorithm(const struct moka_conv_train *t, 
 
 	if (of->stride[0] != 1 || of->stride[1] != 1 || d->pad[0] < 0 || d->pad[1] < 0)
 		return MOKA_CONV_DIRECT;
-	if (of->out_block == 1 && by_steps(of->outputs, of->group, t->k->block))
+	if (of->out_block == 1 && by_steps(of->outputs, t->k->block))
 		return MOKA_CONV_FIRST;
-	return three_by_three(of) && winograd_pays(d, size) ? MOKA_CONV_WINOGRAD4 : MOKA_CONV_DIRECT;
+	return three_by_three(of) && winograd_pays(t, size) ? MOKA_CONV_WINOGRAD4 : MOKA_CONV_DIRECT;
 }
 
 static enum moka_status plan_phase(struct moka_conv_train *t, struct moka__conv_phase *p, const int64_t from[2],
@@ -151,11 +155,13 @@ static enum moka_status plan_phase(struct moka_conv_train *t, struct moka__conv_
 	if (d.kernel[0] * d.kernel[1] == 0)
 		return MOKA_OK;
 	d.in_block = d.out_block = t->k->block;
-	a = data_algorithm(t, &d, size);
+	p->scatter = moka__conv_scatter_pays(t);
+	a = p->scatter ? MOKA_CONV_DIRECT : data_algorithm(t, &d, size);
 	d.in_block = a == MOKA_CONV_FIRST ? 1 : d.in_block;
 	p->taps = malloc((size_t)(d.kernel[0] * d.kernel[1]) * sizeof(*p->taps));
 	if (!p->taps || moka__conv_op_plan(&p->op, &d, size, a))
 		return MOKA_ERR_NOMEM;
+	p->late = is_late(p->op);
 	for (int64_t i = 0; i < d.kernel[0]; i++)
 		for (int64_t k = 0; k < d.kernel[1]; k++, n++) {
 			p->taps[n] = tap[0][i] * of->kernel[1] + tap[1][k];
@@ -198,12 +204,14 @@ enum moka_status moka_conv_train_new(struct moka_conv_train **out, const struct 
 	if (!t)
 		return MOKA_ERR_NOMEM;
 	t->d = *d;
+	t->groups = d->group;
+	t->d.group = 1, t->d.channels /= d->group, t->d.outputs /= d->group;
 	t->k = moka__blocked_choose();
 	sizes(d, t->out);
 	t->taps = d->kernel[0] * d->kernel[1];
-	t->in_blocks = moka__ceil_div(d->channels, t->k->block);
-	t->out_blocks = moka__ceil_div(d->outputs, t->k->block);
-	t->first = d->in_block == 1 && by_steps(d->channels, d->group, t->k->block);
+	t->in_blocks = moka__ceil_div(t->d.channels, t->k->block);
+	t->out_blocks = moka__ceil_div(t->d.outputs, t->k->block);
+	t->first = d->in_block == 1 && by_steps(t->d.channels, t->k->block);
 	status = plan_forward(t);
 	if (!status)
 		status = plan_data(t);
@@ -265,8 +273,12 @@ static size_t bias_bytes(const struct moka_conv_train *t)
 
 static size_t run_bytes(const struct moka_conv_train *t, const struct moka__conv_phase *p, int threads)
 {
-	const size_t pack = (size_t)threads * moka__conv_train_slot(t), run = moka_conv_op_scratch(p->op, threads);
+	const size_t pack = (size_t)threads * moka__conv_train_slot(t);
+	const size_t run = p->scatter ? moka__conv_scatter_scratch(t, threads) :
+					moka_conv_op_scratch(p->op, threads);
 
+	if (p->late)
+		return pack + moka__conv_scratch_winograd_late(p->op, threads);
 	return moka__lines((size_t)p->op->n_weights * sizeof(real)) + MOKA_MAX(pack, run);
 }
 
@@ -324,25 +336,45 @@ static void run_phase(const struct moka_conv_train *t, const struct moka__conv_p
 	const int64_t outs = p->op->d.outputs, whole = p->op->out_blocks * t->k->block;
 	real *own_bias = (real *)scratch, *packed = (real *)(scratch + bias_bytes(t));
 	char *rest = (char *)packed + moka__lines((size_t)p->op->n_weights * sizeof(real));
-	const struct moka__conv_run r = {
+	struct moka__conv_run r = {
 		.op = p->op, .pool = pool, .x = x, .y = y, .scratch = rest, .weights = packed, .bias = own_bias
 	};
 
 	memset(own_bias, 0, (size_t)whole * sizeof(real));
 	if (bias)
 		memcpy(own_bias, bias, (size_t)outs * sizeof(real));
+	if (p->late) {
+		r.scratch = (char *)packed + (size_t)moka_pool_threads(pool) * moka__conv_train_slot(t);
+		moka__conv_train_run_late(t, p, w, &r, (char *)packed);
+		return;
+	}
 	moka__conv_train_pack(t, p, pool, w, packed, rest);
-	moka__conv_run(&r);
+	if (p->scatter)
+		moka__conv_scatter_run(t, p, pool, packed, x, y, rest);
+	else
+		moka__conv_run(&r);
 }
 
-void moka_conv_train_forward(const struct moka_conv_train *t, struct moka_pool *pool, struct moka_gemm_ws *ws,
-			     const real *w, const real *bias, const struct moka_tensor *x, const struct moka_tensor *y,
-			     void *scratch)
+/* Channels of group g. */
+static struct moka_tensor part_of(const struct moka_conv_train *t, const struct moka_tensor *x, int64_t g)
 {
-	char *at = scratch;
+	struct moka_tensor part = *x;
+
+	part.channels /= t->groups;
+	part.data += g * part.channels * x->height * x->width;
+	return part;
+}
+
+static int64_t group_weights(const struct moka_conv_train *t)
+{
+	return t->d.outputs * t->d.channels * t->taps;
+}
+
+static void forward_group(const struct moka_conv_train *t, struct moka_pool *pool, const real *w, const real *bias,
+			  const struct moka_tensor *x, const struct moka_tensor *y, char *at)
+{
 	struct moka_tensor bx = *x, by = *y;
 
-	(void)ws;
 	if (!t->first)
 		bx = read_blocked(t, pool, x, &at, x_bytes(t));
 	if (y->block == 1)
@@ -350,6 +382,19 @@ void moka_conv_train_forward(const struct moka_conv_train *t, struct moka_pool *
 	run_phase(t, &t->forward, pool, w, bias, &bx, &by, at);
 	if (y->block == 1)
 		moka_relayout(pool, &by, y);
+}
+
+void moka_conv_train_forward(const struct moka_conv_train *t, struct moka_pool *pool, struct moka_gemm_ws *ws,
+			     const real *w, const real *bias, const struct moka_tensor *x, const struct moka_tensor *y,
+			     void *scratch)
+{
+	(void)ws;
+	for (int64_t g = 0; g < t->groups; g++) {
+		const struct moka_tensor gx = part_of(t, x, g), gy = part_of(t, y, g);
+
+		forward_group(t, pool, w + g * group_weights(t), bias ? bias + g * t->d.outputs : NULL, &gx, &gy,
+			      scratch);
+	}
 }
 
 /* Places of dx that no tap sees. */
@@ -377,14 +422,16 @@ static void zero_item(void *arg, int64_t item, int slot)
 		}
 }
 
-void moka_conv_train_data(const struct moka_conv_train *t, struct moka_pool *pool, struct moka_gemm_ws *ws,
-			  const real *w, const struct moka_tensor *dy, const struct moka_tensor *dx, void *scratch)
+static void data_group(const struct moka_conv_train *t, struct moka_pool *pool, const real *w,
+		       const struct moka_tensor *dy, const struct moka_tensor *dx, char *at)
 {
-	char *at = scratch;
 	struct moka_tensor by = *dy, bx = *dx;
 	bool zeros = false;
 
-	(void)ws;
+	if (t->data[0].scatter) {
+		run_phase(t, &t->data[0], pool, w, NULL, dy, dx, at);
+		return;
+	}
 	if (!data_is_steps(t))
 		by = read_blocked(t, pool, dy, &at, y_bytes(t));
 	if (dx->block == 1)
@@ -400,16 +447,29 @@ void moka_conv_train_data(const struct moka_conv_train *t, struct moka_pool *poo
 		moka_relayout(pool, &bx, dx);
 }
 
+void moka_conv_train_data(const struct moka_conv_train *t, struct moka_pool *pool, struct moka_gemm_ws *ws,
+			  const real *w, const struct moka_tensor *dy, const struct moka_tensor *dx, void *scratch)
+{
+	(void)ws;
+	for (int64_t g = 0; g < t->groups; g++) {
+		const struct moka_tensor gy = part_of(t, dy, g), gx = part_of(t, dx, g);
+
+		data_group(t, pool, w + g * group_weights(t), &gy, &gx, scratch);
+	}
+}
+
 void moka_conv_train_weights(const struct moka_conv_train *t, struct moka_pool *pool, struct moka_gemm_ws *ws,
 			     const struct moka_tensor *x, const struct moka_tensor *dy, real *dw, real *db,
 			     void *scratch)
 {
-	char *at = scratch;
-	struct moka_tensor bx = *x, by = *dy;
-
 	(void)ws;
-	if (!t->first)
-		bx = read_blocked(t, pool, x, &at, x_bytes(t));
-	by = read_blocked(t, pool, dy, &at, y_bytes(t));
-	moka__conv_weights_run(t, pool, &bx, &by, dw, db, at);
+	for (int64_t g = 0; g < t->groups; g++) {
+		const struct moka_tensor gx = part_of(t, x, g), gy = part_of(t, dy, g);
+		char *at = scratch;
+		const struct moka_tensor bx = t->first ? gx : read_blocked(t, pool, &gx, &at, x_bytes(t));
+		const struct moka_tensor by = read_blocked(t, pool, &gy, &at, y_bytes(t));
+
+		moka__conv_weights_run(t, pool, &bx, &by, dw ? dw + g * group_weights(t) : NULL,
+				       db ? db + g * t->d.outputs : NULL, at);
+	}
 }

@@ -52,7 +52,7 @@ struct order {
 static void find_rows(const struct pack *p, int64_t o0, int64_t c0, real *box, const real **rows)
 {
 	const struct moka_conv_train_desc *d = &p->t->d;
-	const int64_t b = p->t->k->block, taps = p->t->taps, ins = d->channels / d->group;
+	const int64_t b = p->t->k->block, taps = p->t->taps, ins = d->channels;
 	const int64_t used = MOKA_MIN(b, ins - c0), outs = MOKA_MIN(b, d->outputs - o0);
 
 	for (int64_t r = 0; r < b; r++) {
@@ -110,38 +110,45 @@ static void turned(const struct pack *p, const real *const *rows, const struct o
 	}
 }
 
-/* Blocks of outputs of one group against one block of inputs. */
-static void pack_item(void *arg, int64_t item, int slot)
+/* Weights of one group for its i-th block of inputs, from `base` on; points of Winograd's `plane` values apart. */
+static void pack_block(const struct pack *p, const struct moka__conv_group *g, int64_t i, real *base, int64_t plane,
+		       const struct slot *s)
 {
-	const struct pack *p = arg;
 	const struct moka_conv_op *op = p->p->op;
-	const int64_t b = p->t->k->block, ins = op->groups[0].in_blocks, taps = op->d.kernel[0] * op->d.kernel[1];
-	const struct moka__conv_group *g = &op->groups[item / ins];
-	const int64_t i = item % ins, row = g->blocks * b;
-	const struct slot s = slot_of(p, slot);
+	const int64_t b = p->t->k->block, taps = op->d.kernel[0] * op->d.kernel[1], row = g->blocks * b;
 
 	for (int64_t v = 0; v < g->blocks; v++) {
 		const int64_t out0 = (g->block + v) * b, in0 = (g->in_block + i) * b;
 		const real *rows[16];
-		struct order to = { p->to + g->weights + i * taps * b * row + v * b, row, b * row, b };
+		struct order to = { base + v * b, row, b * row, b };
 
-		if (op->algorithm == MOKA_CONV_FIRST) {
-			to.at = p->to + g->weights + i * b * taps * row + v * b;
+		if (op->algorithm == MOKA_CONV_FIRST)
 			to.channel = taps * row, to.tap = row, to.channels = op->d.channels - i * b;
-		} else if (op->tile) {
-			to.at = s.nine, to.channel = 9 * b, to.tap = b;
-		}
+		else if (p->p->scatter)
+			to.tap = op->in_blocks * b * row;
+		else if (op->tile)
+			to.at = s->nine, to.channel = 9 * b, to.tap = b;
 		if (p->p->turned) {
-			find_rows(p, in0, out0 % (p->t->d.channels / p->t->d.group), s.box, rows);
-			turned(p, rows, &to, &s);
+			find_rows(p, in0, out0, s->box, rows);
+			turned(p, rows, &to, s);
 		} else {
-			find_rows(p, out0, i * b, s.box, rows);
-			straight(p, rows, &to, s.waste);
+			find_rows(p, out0, in0, s->box, rows);
+			straight(p, rows, &to, s->waste);
 		}
 		for (int64_t c = 0; op->tile && c < b; c++)
-			p->t->k->wino_weights(s.nine + c * 9 * b, p->to + g->weights + (i * b + c) * row + v * b,
-					      op->plane);
+			p->t->k->wino_weights(s->nine + c * 9 * b, base + c * row + v * b, plane);
 	}
+}
+
+static void pack_item(void *arg, int64_t item, int slot)
+{
+	const struct pack *p = arg;
+	const struct moka_conv_op *op = p->p->op;
+	const struct moka__conv_group *g = &op->groups[item / op->in_blocks];
+	const int64_t b = p->t->k->block, i = item % op->in_blocks, each = op->tile || p->p->scatter ? 1 : op->d.kernel[0] * op->d.kernel[1];
+	const struct slot s = slot_of(p, slot);
+
+	pack_block(p, g, i, p->to + g->weights + i * b * each * g->blocks * b, op->plane, &s);
 }
 
 void moka__conv_train_pack(const struct moka_conv_train *t, const struct moka__conv_phase *phase,
@@ -149,6 +156,24 @@ void moka__conv_train_pack(const struct moka_conv_train *t, const struct moka__c
 {
 	struct pack p = { t, phase, w, to, slots, moka__conv_train_slot(t) };
 
-	moka__deal(phase->op->n_weights < 20000 ? NULL : pool, phase->op->n_groups * phase->op->groups[0].in_blocks,
-		   pack_item, &p);
+	moka__deal(phase->op->n_weights < 20000 ? NULL : pool, phase->op->n_groups * phase->op->in_blocks, pack_item,
+		   &p);
+}
+
+static void make(void *arg, const struct moka__conv_group *g, int64_t in_block, real *to, int64_t plane, int slot)
+{
+	const struct pack *p = arg;
+	const struct slot s = slot_of(p, slot);
+
+	pack_block(p, g, in_block, to, plane, &s);
+}
+
+void moka__conv_train_run_late(const struct moka_conv_train *t, const struct moka__conv_phase *phase, const real *w,
+			       const struct moka__conv_run *r, char *slots)
+{
+	struct pack p = { t, phase, w, NULL, slots, moka__conv_train_slot(t) };
+	struct moka__conv_run run = *r;
+
+	run.make = make, run.make_arg = &p;
+	moka__conv_run_winograd_late(&run);
 }

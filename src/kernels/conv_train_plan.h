@@ -16,7 +16,9 @@ struct moka__conv_phase {
 	struct moka_conv_op *op;
 	int64_t from[2]; /* first row and column of dx */
 	int64_t *taps;	 /* which tap of w each tap of op is */
+	bool late;	 /* Winograd's weights are made as they are needed */
 	bool turned;	 /* op's outputs are w's channels */
+	bool scatter;	 /* done by conv_train_scatter.c: weights lie as [group][tap][in block][B][block][B] */
 };
 
 /* How the gradient of weights is cut. */
@@ -30,8 +32,20 @@ struct moka__conv_weights {
 	int64_t pieces; /* of the bands: each has sums of its own, added in order */
 };
 
+/* The gradient of weights by F(4x4, 3x3) read backwards (conv_train_winograd.c). */
+struct moka__conv_wino {
+	bool used;
+	int64_t rows, columns, tiles; /* of an image; of all images */
+	int64_t bands;		      /* tiles are worked on in so many turns */
+	int64_t ins;		      /* blocks of inputs of a chunk; a chunk's groups: as many as have so many blocks */
+	int64_t chunks_out, chunks_in;
+	int64_t n_sums; /* values of all sums */
+};
+
+/* Of one group of channels: d.group is 1, d.channels and d.outputs are the group's own. */
 struct moka_conv_train {
 	struct moka_conv_train_desc d;
+	int64_t groups;
 	const struct moka__blocked_kernels *k;
 	int64_t out[2], taps, in_blocks, out_blocks;
 	bool first; /* x is read plain, by steps (conv_first.c) */
@@ -39,17 +53,40 @@ struct moka_conv_train {
 	struct moka__conv_phase *data;
 	int64_t n_data;
 	struct moka__conv_weights weights;
+	struct moka__conv_wino wino;
 };
 
-/* Packs w (d.outputs, d.channels / group, taps) for one operation into `to`, op->n_weights values; slots: moka__conv_train_slot() bytes a thread. */
+/* Packs w (d.outputs, d.channels, taps) for one operation into `to`, op->n_weights values; slots: moka__conv_train_slot() bytes a thread. */
 void moka__conv_train_pack(const struct moka_conv_train *t, const struct moka__conv_phase *p, struct moka_pool *pool,
 			   const real *w, real *to, char *slots);
+/* Runs a phase by Winograd with its weights made late; slots as above. */
+void moka__conv_train_run_late(const struct moka_conv_train *t, const struct moka__conv_phase *p, const real *w,
+			       const struct moka__conv_run *r, char *slots);
 size_t moka__conv_train_slot(const struct moka_conv_train *t);
+
+bool moka__conv_scatter_pays(const struct moka_conv_train *t);
+size_t moka__conv_scatter_scratch(const struct moka_conv_train *t, int threads);
+/* dx as the caller has it, dy too. */
+void moka__conv_scatter_run(const struct moka_conv_train *t, const struct moka__conv_phase *p, struct moka_pool *pool,
+			    const real *weights, const struct moka_tensor *dy, const struct moka_tensor *dx,
+			    char *scratch);
 
 bool moka__conv_weights_plan(struct moka_conv_train *t);
 size_t moka__conv_weights_scratch(const struct moka_conv_train *t, int threads);
 /* x and dy as the plan reads them: dy blocked, x blocked unless t->first. */
 void moka__conv_weights_run(const struct moka_conv_train *t, struct moka_pool *pool, const struct moka_tensor *x,
 			    const struct moka_tensor *dy, real *dw, real *db, char *scratch);
+
+/* Decides whether Winograd is used, after moka__conv_weights_plan(). */
+void moka__conv_wino_plan(struct moka_conv_train *t);
+size_t moka__conv_wino_scratch(const struct moka_conv_train *t, int threads);
+void moka__conv_wino_run(const struct moka_conv_train *t, struct moka_pool *pool, const struct moka_tensor *x,
+			 const struct moka_tensor *dy, real *dw, real *db, char *scratch);
+/*
+ * Rows of sums, `n` <= B of them (pairs of channel and tap in dw's order, one vector over outputs each), are added to dw: outputs of
+ * block `block`, pairs from `at` on. box: room for B * B values.
+ */
+void moka__conv_add_rows(const struct moka_conv_train *t, real *dw, const real *const *rows, int64_t n, int64_t block,
+			 int64_t at, real *box);
 
 #endif

@@ -32,25 +32,21 @@
 static bool plan_groups(struct moka_conv_train *t)
 {
 	struct moka__conv_weights *w = &t->weights;
-	const int64_t b = t->k->block, sections = t->d.group, outs = t->out_blocks / sections,
-		      ins = t->in_blocks / sections;
-	const int64_t most = t->k->weights_rows[2] ? 3 : 2;
+	const int64_t b = t->k->block, most = t->k->weights_rows[2] ? 3 : 2;
 
 	w->groups = calloc((size_t)t->out_blocks, sizeof(*w->groups));
 	if (!w->groups)
 		return false;
-	for (int64_t s = 0; s < sections; s++)
-		for (int64_t done = 0; done < outs;) {
-			struct moka__conv_group *g = &w->groups[w->n_groups++];
-			int64_t n = MOKA_MIN(most, outs - done);
+	for (int64_t done = 0; done < t->out_blocks;) {
+		int64_t n = MOKA_MIN(most, t->out_blocks - done);
 
-			/* two and two rather than three and one */
-			if (outs - done == 4 && most == 3)
-				n = 2;
-			*g = (struct moka__conv_group){ s * outs + done, n, s * ins, ins, w->n_weights };
-			w->n_weights += (t->first ? w->steps : ins * t->taps * b) * n * b;
-			done += n;
-		}
+		/* two and two rather than three and one */
+		if (t->out_blocks - done == 4 && most == 3)
+			n = 2;
+		w->groups[w->n_groups++] = (struct moka__conv_group){ done, n, 0, t->in_blocks, w->n_weights };
+		w->n_weights += (t->first ? w->steps : t->in_blocks * t->taps * b) * n * b;
+		done += n;
+	}
 	return true;
 }
 
@@ -63,6 +59,7 @@ static void plan_bands(struct moka_conv_train *t)
 	const int64_t each = (t->in_blocks * spread + t->out_blocks) * b * (int64_t)sizeof(real);
 	int64_t most = MOKA_MAX(BAND_BYTES / each, 64), bands, band;
 
+	if (getenv("MOST")) most = atol(getenv("MOST"));
 	if (w->n_weights > FEW_WEIGHTS)
 		most = MOKA_MAX(most, BAND_PLACES);
 	if (most >= area) {
@@ -75,7 +72,7 @@ static void plan_bands(struct moka_conv_train *t)
 	w->band_images = moka__ceil_div(d->images, w->image_bands);
 	w->band_rows = moka__ceil_div(t->out[0], w->row_bands);
 	band = w->band_images * w->band_rows * t->out[1];
-	w->chunk = MOKA_MAX(CHUNK_BYTES / (band * spread * b * (int64_t)sizeof(real)), 1);
+	if (getenv("CHUNK")) w->chunk = atol(getenv("CHUNK")); else w->chunk = MOKA_MAX(CHUNK_BYTES / (band * spread * b * (int64_t)sizeof(real)), 1);
 	if (t->first) {
 		w->image_bands = d->images;
 		w->row_bands = moka__ceil_div(t->out[0], t->forward.op->strip_rows);
@@ -95,6 +92,7 @@ bool moka__conv_weights_plan(struct moka_conv_train *t)
 	if (!plan_groups(t))
 		return false;
 	plan_bands(t);
+	moka__conv_wino_plan(t);
 	return true;
 }
 
@@ -154,23 +152,21 @@ static size_t bias_bytes(const struct moka_conv_train *t)
 
 size_t moka__conv_weights_scratch(const struct moka_conv_train *t, int threads)
 {
+	if (t->wino.used)
+		return moka__conv_wino_scratch(t, threads);
 	return sums_bytes(t) + bias_bytes(t) + (size_t)threads * slot_bytes(t);
 }
 
-/*
- * Rows of sums, `n` of them (pairs of channel and tap, in dw's order; row i at rows[i]), added to dw from column `at` on, for the outputs
- * of block `block`. n <= B.
- */
-static void add_rows(const struct pass *p, const real *const *rows, int64_t n, int64_t block, int64_t at, real *box)
+void moka__conv_add_rows(const struct moka_conv_train *t, real *dw, const real *const *rows, int64_t n, int64_t block,
+			 int64_t at, real *box)
 {
-	const struct moka_conv_train *t = p->t;
-	const int64_t b = t->k->block, pitch = t->d.channels / t->d.group * t->taps, o0 = block * b;
+	const int64_t b = t->k->block, pitch = t->d.channels * t->taps, o0 = block * b;
 	const int64_t outs = MOKA_MIN(b, t->d.outputs - o0);
 	real *out[16];
 
 	if (n == b && outs == b) {
 		for (int64_t o = 0; o < b; o++)
-			out[o] = p->dw + (o0 + o) * pitch + at;
+			out[o] = dw + (o0 + o) * pitch + at;
 		t->k->transpose(rows, out, true);
 		return;
 	}
@@ -179,15 +175,15 @@ static void add_rows(const struct pass *p, const real *const *rows, int64_t n, i
 	t->k->transpose(rows, out, false);
 	for (int64_t o = 0; o < outs; o++)
 		for (int64_t i = 0; i < n; i++)
-			p->dw[(o0 + o) * pitch + at + i] += box[o * b + i];
+			dw[(o0 + o) * pitch + at + i] += box[o * b + i];
 }
 
 /* The finished sums of a group by an input block, to dw. */
 static void finish_unit(const struct pass *p, const struct moka__conv_group *g, int64_t i, const real *sums, real *box)
 {
 	const struct moka_conv_train *t = p->t;
-	const int64_t b = t->k->block, ins = t->d.channels / t->d.group, row = g->blocks * b;
-	const int64_t n = MOKA_MIN(b, ins - i * b) * t->taps;
+	const int64_t b = t->k->block, row = g->blocks * b;
+	const int64_t n = MOKA_MIN(b, t->d.channels - i * b) * t->taps;
 
 	for (int64_t v = 0; v < g->blocks; v++) {
 		int64_t c = 0, tap = 0;
@@ -198,7 +194,7 @@ static void finish_unit(const struct pass *p, const struct moka__conv_group *g, 
 				if (++tap == t->taps)
 					tap = 0, c++;
 			}
-			add_rows(p, rows, MOKA_MIN(b, n - at), g->block + v, i * b * t->taps + at, box);
+			moka__conv_add_rows(t, p->dw, rows, MOKA_MIN(b, n - at), g->block + v, i * b * t->taps + at, box);
 		}
 	}
 }
@@ -215,7 +211,7 @@ static void inside(const struct moka_conv_train_desc *d, int axis, int64_t tap, 
 }
 
 static void run_tap(const struct pass *p, const struct band *at, const struct moka__conv_group *g, int64_t i,
-		    int64_t tap, real *sums)
+		    int64_t tap, bool ahead, real *sums)
 {
 	const struct moka_conv_train *t = p->t;
 	const struct moka_conv_train_desc *d = &t->d;
@@ -231,10 +227,11 @@ static void run_tap(const struct pass *p, const struct band *at, const struct mo
 	w.x_image = p->x->image_stride, w.x_row = d->stride[0] * d->width * b, w.x_place = d->stride[1] * b;
 	w.y_image = p->dy->image_stride, w.y_row = t->out[1] * b, w.y_block = t->out[0] * t->out[1] * b;
 	w.dy = p->dy->data + at->n0 * w.y_image + g->block * w.y_block + (r0 * t->out[1] + c0) * b;
-	w.x = p->x->data + at->n0 * w.x_image + ((g->in_block + i) * d->height * d->width + y * d->width + x) * b;
+	w.x = p->x->data + at->n0 * w.x_image + (i * d->height * d->width + y * d->width + x) * b;
 	if (w.x_row == w.places * w.x_place && w.y_row == w.places * b)
 		w.places *= w.rows, w.rows = MOKA_MIN(w.rows, 1);
 	for (int64_t c = 0; c < b; c += n) {
+		w.ahead = ahead && c + n == b ? d->height * d->width * b : 0;
 		w.dw = sums + (tap * b + c) * g->blocks * b;
 		t->k->weights[g->blocks - 1](&w);
 		w.x += n;
@@ -272,7 +269,7 @@ static void run_band(const struct pass *p, const struct band *at, int64_t piece,
 				if (i == 0 && p->db)
 					sum_bias(p, at, g, piece);
 				for (int64_t tap = 0; p->dw && tap < t->taps; tap++)
-					run_tap(p, at, g, i, tap, sums);
+					run_tap(p, at, g, i, tap, n == at->g0 && tap == t->taps - 1, sums);
 				if (p->once && p->dw)
 					finish_unit(p, g, i, sums, unit + t->taps * b * 3 * b);
 			}
@@ -285,7 +282,7 @@ static void piece_item(void *arg, int64_t item, int slot)
 	const struct moka__conv_weights *w = &p->t->weights;
 	const int64_t parts = p->parts_out * p->parts_in, piece = item / parts, part = item % parts;
 	const int64_t po = part / p->parts_in, pi = part % p->parts_in, bands = w->image_bands * w->row_bands;
-	const int64_t ins = w->groups[0].in_blocks, b0 = moka__part(bands, w->pieces, piece);
+	const int64_t ins = p->t->in_blocks, b0 = moka__part(bands, w->pieces, piece);
 	struct band at = { .g0 = moka__part(w->n_groups, p->parts_out, po),
 			   .g1 = moka__part(w->n_groups, p->parts_out, po + 1),
 			   .i0 = moka__part(ins, p->parts_in, pi),
@@ -334,7 +331,7 @@ static void strip_item(void *arg, int64_t item, int slot)
 				sum_bias(p, &at, g, item);
 			tile.dy = p->dy->data + at.n0 * p->dy->image_stride + g->block * tile.y_block +
 				  at.r0 * tile.y_row;
-			for (int64_t i = 0; p->dw && i < w->steps; i += n) {
+			for (int64_t i = 0; p->dw && i < pairs; i += n) {
 				tile.dw = p->sums + item * w->n_weights + g->weights + i * g->blocks * b;
 				t->k->weights_first[g->blocks - 1](&tile, steps + i);
 			}
@@ -350,7 +347,7 @@ static void finish_item(void *arg, int64_t item, int slot)
 	const struct pass *p = arg;
 	const struct moka_conv_train *t = p->t;
 	const struct moka__conv_weights *w = &t->weights;
-	const int64_t ins = t->first ? 1 : w->groups[0].in_blocks, b = t->k->block;
+	const int64_t ins = t->first ? 1 : t->in_blocks, b = t->k->block;
 	const struct moka__conv_group *g = &w->groups[item / ins];
 	const int64_t i = item % ins, values = t->first ? w->steps * g->blocks * b : unit_values(t, g);
 	const int64_t pairs = t->d.channels * t->taps;
@@ -368,7 +365,7 @@ static void finish_item(void *arg, int64_t item, int slot)
 			const real *rows[16];
 			for (int64_t k = 0; k < b; k++)
 				rows[k] = sums + MOKA_MIN(at + k, w->steps - 1) * g->blocks * b + v * b;
-			add_rows(p, rows, MOKA_MIN(b, pairs - at), g->block + v, at, box);
+			moka__conv_add_rows(t, p->dw, rows, MOKA_MIN(b, pairs - at), g->block + v, at, box);
 		}
 }
 
@@ -389,9 +386,13 @@ void moka__conv_weights_run(const struct moka_conv_train *t, struct moka_pool *p
 			    const struct moka_tensor *dy, real *dw, real *db, char *scratch)
 {
 	const struct moka__conv_weights *w = &t->weights;
-	const int64_t threads = moka_pool_threads(pool), ins = w->groups[0].in_blocks;
+	const int64_t threads = moka_pool_threads(pool), ins = t->in_blocks;
 	struct pass p = { .t = t, .x = x, .dy = dy, .dw = dw, .db = db, .parts_out = 1, .parts_in = 1 };
 
+	if (t->wino.used) {
+		moka__conv_wino_run(t, pool, x, dy, dw, db, scratch);
+		return;
+	}
 	p.once = once(w) && !t->first;
 	p.sums = (real *)scratch;
 	p.bias = (real *)(scratch + sums_bytes(t));

@@ -16,6 +16,9 @@
 #define CHUNK_BYTES (768 * 1024)
 #define LEAST_TILES 24
 #define HEAVY_BYTES (8 * 1024 * 1024)
+/* Where weights are made late: tiles of a band at most, weights of a part. */
+#define LATE_TILES 128
+#define LATE_BYTES (600 * 1024)
 #define WORTH_A_THREAD 1000000
 
 struct winograd {
@@ -26,12 +29,19 @@ struct winograd {
 	size_t slot_bytes;
 };
 
-/* One chunk: tiles [t0, t0 + n), and its memory. */
+/* One chunk: tiles [t0, t0 + n), and its memory. M holds some blocks of outputs. */
 struct chunk {
 	const struct winograd *f;
 	int64_t t0, n;
+	int64_t m_block, m_blocks;
 	real *v, *m;
 };
+
+/* Values from a point to the next: those of a tile must not meet in one set of the first cache. */
+static int64_t apart(const struct moka_conv_op *op, int64_t blocks, int64_t tiles)
+{
+	return (blocks * tiles + 1) * op->k->block;
+}
 
 static int64_t all_tiles(const struct moka_conv_op *op)
 {
@@ -51,14 +61,53 @@ static int64_t most_tiles(const struct moka_conv_op *op)
 
 static size_t v_values(const struct moka_conv_op *op, int64_t tiles)
 {
-	return (size_t)(op->size * op->size * op->in_blocks * tiles * op->k->block);
+	return (size_t)(op->size * op->size * apart(op, op->in_blocks, tiles));
 }
 
 static size_t chunk_bytes(const struct moka_conv_op *op, int64_t tiles)
 {
 	return moka__lines(
-		(v_values(op, tiles) + (size_t)(op->size * op->size * op->out_blocks * tiles * op->k->block)) *
+		(v_values(op, tiles) + (size_t)(op->size * op->size * apart(op, op->out_blocks, tiles))) *
 		sizeof(real));
+}
+
+/* ---- weights made late: what a run needs ------------------------------------------------------------ */
+
+static int64_t late_bands(const struct moka_conv_op *op)
+{
+	return moka__ceil_div(all_tiles(op), LATE_TILES);
+}
+
+static int64_t late_part(const struct moka_conv_op *op)
+{
+	const int64_t b = op->k->block,
+		      each = op->size * op->size * b * op->groups[0].blocks * b * (int64_t)sizeof(real);
+
+	return MOKA_MIN(MOKA_MAX(LATE_BYTES / each, 1), op->in_blocks);
+}
+
+/* Of U: a point of a part of a group's weights, and the next one. */
+static int64_t late_plane(const struct moka_conv_op *op)
+{
+	return late_part(op) * op->k->block * op->groups[0].blocks * op->k->block + op->k->block;
+}
+
+static size_t late_slot(const struct moka_conv_op *op)
+{
+	const int64_t tiles = moka__ceil_div(all_tiles(op), late_bands(op));
+
+	return moka__lines((size_t)(op->size * op->size * (late_plane(op) + apart(op, op->groups[0].blocks, tiles))) *
+			   sizeof(real));
+}
+
+static size_t late_v(const struct moka_conv_op *op)
+{
+	return moka__lines(v_values(op, moka__ceil_div(all_tiles(op), late_bands(op))) * sizeof(real));
+}
+
+size_t moka__conv_scratch_winograd_late(const struct moka_conv_op *op, int threads)
+{
+	return late_v(op) + (size_t)threads * late_slot(op);
 }
 
 size_t moka__conv_scratch_winograd(const struct moka_conv_op *op, int threads)
@@ -95,7 +144,7 @@ static void step_in(const struct chunk *c, int64_t i)
 {
 	const struct moka_conv_op *op = c->f->r->op;
 	const struct moka_tensor *x = c->f->r->x;
-	const int64_t b = op->k->block, s = op->size, step = op->in_blocks * c->n * b;
+	const int64_t b = op->k->block, s = op->size, step = apart(op, op->in_blocks, c->n);
 	_Alignas(64) real edge[64 * 16];
 
 	for (int64_t t = 0; t < c->n; t++) {
@@ -113,13 +162,29 @@ static void step_in(const struct chunk *c, int64_t i)
 	}
 }
 
+/* One point: a tile of the direct convolution after the other. */
+static void run_tiles(const struct moka_conv_op *op, int64_t n, int64_t blocks, struct moka__conv_tile *t)
+{
+	const int64_t b = op->k->block, tiles = moka__ceil_div(n, op->places);
+
+	for (int64_t i = 0; i < tiles; i++) {
+		const int64_t p0 = moka__part(n, tiles, i), p1 = moka__part(n, tiles, i + 1);
+		int64_t off[MOKA__PLACES];
+
+		for (int64_t p = p0; p < p1; p++)
+			off[p - p0] = p * b;
+		t->off = t->y_off = off;
+		op->k->conv[blocks - 1][p1 - p0 - 1](t);
+	}
+}
+
 static void step_product(const struct chunk *c, int64_t point)
 {
 	const struct moka_conv_op *op = c->f->r->op;
-	const int64_t b = op->k->block, tiles = moka__ceil_div(c->n, op->places);
+	const int64_t b = op->k->block;
 	const real *u = c->f->r->weights + point * op->plane;
-	const real *v = c->v + point * op->in_blocks * c->n * b;
-	real *m = c->m + point * op->out_blocks * c->n * b;
+	const real *v = c->v + point * apart(op, op->in_blocks, c->n);
+	real *m = c->m + point * apart(op, op->out_blocks, c->n);
 
 	for (int64_t from = 0; from < op->in_blocks; from += op->part)
 		for (int64_t g = 0; g < op->n_groups; g++) {
@@ -131,14 +196,7 @@ static void step_product(const struct chunk *c, int64_t point)
 			t.blocks = MOKA_MIN(op->part, op->in_blocks - from);
 			t.w = u + og->weights + from * b * og->blocks * b;
 			t.y = m + og->block * c->n * b;
-			for (int64_t i = 0; i < tiles; i++) {
-				const int64_t p0 = moka__part(c->n, tiles, i), p1 = moka__part(c->n, tiles, i + 1);
-				int64_t off[MOKA__PLACES];
-				for (int64_t p = p0; p < p1; p++)
-					off[p - p0] = p * b;
-				t.off = t.y_off = off;
-				op->k->conv[og->blocks - 1][p1 - p0 - 1](&t);
-			}
+			run_tiles(op, c->n, og->blocks, &t);
 		}
 }
 
@@ -146,7 +204,7 @@ static void step_out(const struct chunk *c, int64_t o)
 {
 	const struct moka__conv_run *r = c->f->r;
 	const struct moka_conv_op *op = r->op;
-	const int64_t b = op->k->block, area = op->out[0] * op->out[1], step = op->out_blocks * c->n * b;
+	const int64_t b = op->k->block, area = op->out[0] * op->out[1], step = apart(op, c->m_blocks, c->n);
 	struct moka_act act = r->act;
 	_Alignas(64) real out[36 * 16], one[16];
 
@@ -162,7 +220,7 @@ static void step_out(const struct chunk *c, int64_t o)
 		real *y = r->y->data + p.n * r->y->image_stride + at;
 		const real *z = r->residual ? r->residual->data + p.n * r->residual->image_stride + at : NULL;
 
-		op->k->wino_out[op->size == 8](c->m + (o * c->n + t) * b, step, out);
+		op->k->wino_out[op->size == 8](c->m + ((o - c->m_block) * c->n + t) * b, step, out);
 		for (int64_t i = 0; i < rows; i++)
 			op->k->combine(columns, one, out + i * op->tile * b, 1, z ? z + i * op->out[1] * b : NULL,
 				       r->bias + o * b, &act, y + i * op->out[1] * b);
@@ -173,7 +231,7 @@ static void whole_item(void *arg, int64_t item, int slot)
 {
 	const struct winograd *f = arg;
 	const struct moka_conv_op *op = f->r->op;
-	struct chunk c = { .f = f, .t0 = moka__part(f->tiles, f->chunks, item) };
+	struct chunk c = { .f = f, .t0 = moka__part(f->tiles, f->chunks, item), .m_blocks = op->out_blocks };
 
 	c.n = moka__part(f->tiles, f->chunks, item + 1) - c.t0;
 	c.v = (real *)(f->r->scratch + (size_t)slot * f->slot_bytes);
@@ -220,10 +278,60 @@ void moka__conv_run_winograd(const struct moka__conv_run *r)
 	}
 	for (int64_t i = 0; i < f.chunks; i++) {
 		struct chunk c = { .f = &f, .t0 = moka__part(f.tiles, f.chunks, i), .v = (real *)r->scratch };
+
+		c.m_blocks = op->out_blocks;
 		c.n = moka__part(f.tiles, f.chunks, i + 1) - c.t0;
 		c.m = c.v + v_values(op, c.n);
 		moka__deal(r->pool, op->in_blocks, in_item, &c);
 		moka__deal(r->pool, op->size * op->size, product_item, &c);
 		moka__deal(r->pool, op->out_blocks, out_item, &c);
+	}
+}
+
+/* ---- weights made late ------------------------------------------------------------------------------ */
+
+/* A group of outputs of a band: its weights are made, used for all tiles, and forgotten. */
+static void late_item(void *arg, int64_t item, int slot)
+{
+	struct chunk c = *(const struct chunk *)arg;
+	const struct moka__conv_run *r = c.f->r;
+	const struct moka_conv_op *op = r->op;
+	const struct moka__conv_group *g = &op->groups[item];
+	const int64_t b = op->k->block, part = late_part(op), plane = late_plane(op);
+	real *u = (real *)(r->scratch + late_v(op) + (size_t)slot * late_slot(op));
+
+	c.m = u + op->size * op->size * plane;
+	c.m_block = g->block, c.m_blocks = g->blocks;
+	for (int64_t from = 0; from < op->in_blocks; from += part) {
+		const int64_t n = MOKA_MIN(part, op->in_blocks - from);
+
+		for (int64_t i = 0; i < n; i++)
+			r->make(r->make_arg, g, from + i, u + i * b * g->blocks * b, plane, slot);
+		for (int64_t p = 0; p < op->size * op->size; p++) {
+			struct moka__conv_tile t = {
+				.x_step = c.n * b, .taps = 1, .y_block = c.n * b, .first = from == 0, .blocks = n
+			};
+			t.x = c.v + p * apart(op, op->in_blocks, c.n) + from * c.n * b;
+			t.w = u + p * plane;
+			t.y = c.m + p * apart(op, g->blocks, c.n);
+			run_tiles(op, c.n, g->blocks, &t);
+		}
+	}
+	for (int64_t o = g->block; o < g->block + g->blocks; o++)
+		step_out(&c, o);
+}
+
+void moka__conv_run_winograd_late(const struct moka__conv_run *r)
+{
+	const struct moka_conv_op *op = r->op;
+	struct winograd f = { .r = r, .tiles = all_tiles(op) };
+	const int64_t bands = late_bands(op);
+
+	f.rows = moka__ceil_div(op->out[0], op->tile), f.columns = moka__ceil_div(op->out[1], op->tile);
+	for (int64_t i = 0; i < bands; i++) {
+		struct chunk c = { .f = &f, .t0 = moka__part(f.tiles, bands, i), .v = (real *)r->scratch };
+		c.n = moka__part(f.tiles, bands, i + 1) - c.t0;
+		moka__deal(r->pool, op->in_blocks, in_item, &c);
+		moka__deal(r->pool, op->n_groups, late_item, &c);
 	}
 }

@@ -194,6 +194,7 @@ INLINE void seen_by(int64_t at, int64_t stride, int64_t pad, int64_t kernel, int
 /* Each place gathers from the windows that see it, in their order: no place is read and written again and again. */
 static void max_gradient(const struct moka__pool_train *g, const real *dy, const real *where, real *dx)
 {
+	const VEC zero = SPLAT(0), stride = SPLAT(g->sw);
 	int64_t oy0 = 0, oy1 = 0;
 
 	for (int64_t h = 0; h < g->h; h++) {
@@ -201,17 +202,17 @@ static void max_gradient(const struct moka__pool_train *g, const real *dy, const
 
 		seen_by(h, g->sh, g->ph, g->kh, g->oh, &oy0, &oy1);
 		for (int64_t w = 0; w < g->w; w++, dx += VLEN) {
-			VEC sum = SPLAT(0);
+			VEC sum = zero;
 
 			seen_by(w, g->sw, g->pw, g->kw, g->ow, &ox0, &ox1);
 			for (int64_t oy = oy0; oy < oy1; oy++) {
 				const int64_t row = (h + g->ph - oy * g->sh) * g->kw + w + g->pw;
+				VEC tap = SPLAT(row - ox0 * g->sw);
 
-				for (int64_t ox = ox0; ox < ox1; ox++) {
+				for (int64_t ox = ox0; ox < ox1; ox++, tap = SUB(tap, stride)) {
 					const int64_t at = (oy * g->ow + ox) * VLEN;
-					const VEC tap = SPLAT(row - ox * g->sw);
 
-					sum = ADD(sum, IF_EQ(LOAD(where + at), tap, LOAD(dy + at), SPLAT(0)));
+					sum = ADD(sum, IF_EQ(LOAD(where + at), tap, LOAD(dy + at), zero));
 				}
 			}
 			STORE(dx, sum);
