@@ -181,73 +181,56 @@ static void max_where(const struct moka__pool_train *g, const real *x, real *y, 
 	}
 }
 
-/* The windows [*from, *to) on one axis that see place `at`, as `at` goes up from 0. */
-INLINE void seen_by(int64_t at, int64_t stride, int64_t pad, int64_t kernel, int64_t windows, int64_t *from,
-		    int64_t *to)
+static void set_zero(int64_t n, real *x)
 {
-	while (*from < windows && *from * stride - pad + kernel <= at)
-		++*from;
-	while (*to < windows && *to * stride - pad <= at)
-		++*to;
+	for (int64_t i = 0; i < n * VLEN; i += VLEN)
+		STORE(x + i, SPLAT(0));
 }
 
-/* Each place gathers from the windows that see it, in their order: no place is read and written again and again. */
 static void max_gradient(const struct moka__pool_train *g, const real *dy, const real *where, real *dx)
 {
-	const VEC zero = SPLAT(0), stride = SPLAT(g->sw);
-	int64_t oy0 = 0, oy1 = 0;
+	const VEC one = SPLAT(1), zero = SPLAT(0);
 
-	for (int64_t h = 0; h < g->h; h++) {
-		int64_t ox0 = 0, ox1 = 0;
+	set_zero(g->h * g->w, dx);
+	for (int64_t oy = 0; oy < g->oh; oy++) {
+		WINDOW(oy, g->sh, g->ph, g->kh, g->h, h0, h1, row0);
+		for (int64_t ox = 0; ox < g->ow; ox++, dy += VLEN, where += VLEN) {
+			WINDOW(ox, g->sw, g->pw, g->kw, g->w, w0, w1, column0);
+			const VEC d = LOAD(dy), at = LOAD(where);
 
-		seen_by(h, g->sh, g->ph, g->kh, g->oh, &oy0, &oy1);
-		for (int64_t w = 0; w < g->w; w++, dx += VLEN) {
-			VEC sum = zero;
+			for (int64_t h = h0; h < h1; h++) {
+				VEC tap = SPLAT((row0 + h - h0) * g->kw + column0);
 
-			seen_by(w, g->sw, g->pw, g->kw, g->ow, &ox0, &ox1);
-			for (int64_t oy = oy0; oy < oy1; oy++) {
-				const int64_t row = (h + g->ph - oy * g->sh) * g->kw + w + g->pw;
-				VEC tap = SPLAT(row - ox0 * g->sw);
+				for (int64_t w = w0; w < w1; w++, tap = ADD(tap, one)) {
+					real *to = dx + (h * g->w + w) * VLEN;
 
-				for (int64_t ox = ox0; ox < ox1; ox++, tap = SUB(tap, stride)) {
-					const int64_t at = (oy * g->ow + ox) * VLEN;
-
-					sum = ADD(sum, IF_EQ(LOAD(where + at), tap, LOAD(dy + at), zero));
+					STORE(to, ADD(LOAD(to), IF_EQ(at, tap, d, zero)));
 				}
 			}
-			STORE(dx, sum);
 		}
 	}
 }
 
-/* How many values a window on one axis has, its padding counted, up to where the padded plane ends. */
-INLINE int64_t padded_size(int64_t o, int64_t stride, int64_t pad, int64_t kernel, int64_t size)
-{
-	return MOKA_MIN(o * stride - pad + kernel, size + pad) - (o * stride - pad);
-}
-
 static void average_gradient(const struct moka__pool_train *g, const real *dy, real *dx)
 {
-	int64_t oy0 = 0, oy1 = 0;
+	set_zero(g->h * g->w, dx);
+	for (int64_t oy = 0; oy < g->oh; oy++) {
+		WINDOW(oy, g->sh, g->ph, g->kh, g->h, h0, h1, row0);
+		const int64_t rows = MOKA_MIN(start_h0 + g->kh, g->h + g->ph) - start_h0;
 
-	for (int64_t h = 0; h < g->h; h++) {
-		int64_t ox0 = 0, ox1 = 0;
+		(void)row0;
+		for (int64_t ox = 0; ox < g->ow; ox++, dy += VLEN) {
+			WINDOW(ox, g->sw, g->pw, g->kw, g->w, w0, w1, column0);
+			const int64_t columns = MOKA_MIN(start_w0 + g->kw, g->w + g->pw) - start_w0;
+			const VEC each = DIV(LOAD(dy), SPLAT(rows * columns));
 
-		seen_by(h, g->sh, g->ph, g->kh, g->oh, &oy0, &oy1);
-		for (int64_t w = 0; w < g->w; w++, dx += VLEN) {
-			VEC sum = SPLAT(0);
+			(void)column0;
+			for (int64_t h = h0; h < h1; h++)
+				for (int64_t w = w0; w < w1; w++) {
+					real *to = dx + (h * g->w + w) * VLEN;
 
-			seen_by(w, g->sw, g->pw, g->kw, g->ow, &ox0, &ox1);
-			for (int64_t oy = oy0; oy < oy1; oy++) {
-				const int64_t rows = padded_size(oy, g->sh, g->ph, g->kh, g->h);
-
-				for (int64_t ox = ox0; ox < ox1; ox++) {
-					const int64_t size = rows * padded_size(ox, g->sw, g->pw, g->kw, g->w);
-
-					sum = ADD(sum, DIV(LOAD(dy + (oy * g->ow + ox) * VLEN), SPLAT(size)));
+					STORE(to, ADD(LOAD(to), each));
 				}
-			}
-			STORE(dx, sum);
 		}
 	}
 }
