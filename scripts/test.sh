@@ -4,7 +4,8 @@
 #   1. gcc and clang, warnings as errors (build/ is made by `make`; this adds build-clang/)
 #   2. every test program, shell test and fuzz replay under AddressSanitizer + UndefinedBehaviorSanitizer (build-asan/)
 #   3. conformance against BVLC Caffe's numbers and the published models, where ../shared is present
-#   4. the include-direction and format checks
+#   4. what threads share, under ThreadSanitizer (build-tsan/)
+#   5. the include-direction and format checks
 set -u
 cd "$(dirname "$0")/.."
 export MOKA_SOURCE_ROOT="$PWD"
@@ -39,9 +40,13 @@ if command -v clang >/dev/null; then
 fi
 step "configure with sanitizers" configure build-asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 step "build with sanitizers" ninja -C build-asan
+threaded='base/test_threads kernels/test_gemm kernels/test_blocked data/test_ahead net/test_run net/test_fused_run'
+step "configure with ThreadSanitizer" configure build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=1
+step "build with ThreadSanitizer" sh -c "ninja -C build-tsan $(echo "$threaded" | sed 's|\([a-z]*\)/\([a-z_]*\)|tests/\1_\2|g')"
 export MOKA_PLAIN="$PWD/build-gcc/moka" # for the one test that starts the program 2,600 times
-export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
 step "every test, sanitized" meson test -C build-asan --no-rebuild --print-errorlogs
+step "thread sanitizer" sh scripts/threads.sh build-tsan $threaded
 step "conformance" sh scripts/conformance.sh build-gcc/moka build-asan/moka
 step "includes point down the house" python3 scripts/check_includes.py
 step "format" sh scripts/check_format.sh

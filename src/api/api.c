@@ -16,6 +16,8 @@ struct moka_net_handle {
 	struct moka_net *net;	/* the net at its present shapes; may be the owner */
 	struct moka_exec *exec;
 	struct moka_pool *pool;
+	struct moka_weights **weights; /* open as long as the net: its values may have to be read again */
+	int n_weights;
 	struct moka_open_options o;
 	struct moka_arena arena;      /* the names in `given` */
 	struct moka_net_input *given; /* shapes set by moka_reshape() */
@@ -183,7 +185,31 @@ static enum moka_status take_weights(struct moka_net_handle *h, const char *path
 	if (st || f.errors)
 		st = first_error(&f, st, err);
 	moka_findings_release(&f);
-	moka_weights_free(w);
+	h->weights[h->n_weights++] = w;
+	return st;
+}
+
+static enum moka_status take_all_weights(struct moka_net_handle *h, struct moka_error *err)
+{
+	int n = 0;
+
+	while (h->o.weights && h->o.weights[n])
+		n++;
+	h->weights = calloc((size_t)n + 1, sizeof(*h->weights));
+	if (!h->weights)
+		return moka_fail(err, MOKA_ERR_NOMEM, "not enough memory");
+	for (int i = 0; i < n; i++)
+		MOKA_TRY(take_weights(h, h->o.weights[i], err));
+	return MOKA_OK;
+}
+
+static enum moka_status load_again(void *arg, struct moka_net *net)
+{
+	const struct moka_net_handle *h = arg;
+	enum moka_status st = MOKA_OK;
+
+	for (int i = 0; !st && i < h->n_weights; i++)
+		st = moka_net_load(net, h->weights[i], false, NULL);
 	return st;
 }
 
@@ -220,9 +246,9 @@ static enum moka_status open_all(struct moka_net_handle *h, const char *path, st
 	MOKA_TRY(open_model(h, path, err));
 	MOKA_TRY(build(h, &h->owner, err));
 	h->net = h->owner;
-	MOKA_TRY(moka_net_allocate(h->net, h->o.seed, err));
-	for (int i = 0; h->o.weights && h->o.weights[i]; i++)
-		MOKA_TRY(take_weights(h, h->o.weights[i], err));
+	MOKA_TRY(moka_net_reserve(h->net, h->o.seed, err)); /* fillers run over what the files leave, if anything */
+	MOKA_TRY(take_all_weights(h, err));
+	moka_net_lend(h->net, load_again, h);
 	return new_exec(h, h->net, &h->exec, err);
 }
 
@@ -254,6 +280,9 @@ void moka_close(struct moka_net_handle *h)
 	if (h->net != h->owner)
 		moka_net_free(h->net);
 	moka_net_free(h->owner);
+	for (int i = 0; i < h->n_weights; i++)
+		moka_weights_free(h->weights[i]);
+	free(h->weights);
 	moka_model_free(h->model);
 	moka_pool_free(h->pool);
 	moka_arena_release(&h->arena);

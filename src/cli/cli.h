@@ -199,6 +199,8 @@ void cli_solver_state(struct cli_call *c, const struct moka_model *solver, int t
  * read. false: no memory (printed).
  */
 bool cli_load_weights(struct cli_call *c, struct cli_net *n, bool strict);
+/* For commands that only infer: what a plan has packed needn't stay plain (moka_net_lend). n stays where it is until it is closed. */
+void cli_lend_weights(struct cli_net *n);
 /* --threads -> n->pool. false: CLI_USAGE, printed. */
 bool cli_open_pool(struct cli_call *c, struct cli_net *n);
 void cli_close(struct cli_net *n);

@@ -54,6 +54,8 @@ static int take_weights(struct cli_call *c, const struct cli_feeds *f, struct cl
 		status = load_own_weights(c, n);
 	else if (f) /* time measures the same with any numbers */
 		note_fillers(c, n->net);
+	if (!status)
+		cli_lend_weights(n);
 	return status;
 }
 

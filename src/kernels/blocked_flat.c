@@ -8,6 +8,7 @@
 
 #define WORTH_A_THREAD 100000
 #define MOST_BLOCK 16
+#define RUN 8192 /* values of a piece of work */
 
 struct flat {
 	const struct moka_tensor *x, *z, *y;
@@ -16,6 +17,7 @@ struct flat {
 	const struct moka_act *act;
 	const struct moka__blocked_kernels *k;
 	int64_t planes;
+	int64_t values, runs; /* of an image, where all are treated alike */
 };
 
 /* The values of one block of channels, `rest` where there are none. */
@@ -47,6 +49,32 @@ static void plain_plane(const struct flat *f, int64_t c, const real *x, const re
 		y[i] = moka__act_one(f->act, c, scale * x[i] + shift + (z ? f->b * z[i] : 0));
 }
 
+/* Values [from, to) of one image, where all are treated alike: the layout does not matter. */
+static void alike_run(const struct flat *f, const real *x, const real *z, real *y, int64_t from, int64_t to)
+{
+	_Alignas(64) real scale[MOST_BLOCK], shift[MOST_BLOCK];
+	const int64_t vectors = f->k ? (to - from) / f->k->block : 0;
+	const struct moka_act none = { MOKA_ACT_NONE, 0, 0, 0, NULL };
+
+	lanes(NULL, f->a, 0, MOST_BLOCK, MOST_BLOCK, 1, scale);
+	lanes(NULL, 0, 0, MOST_BLOCK, MOST_BLOCK, 0, shift);
+	if (vectors)
+		f->k->combine(vectors, scale, x + from, f->b, z ? z + from : NULL, shift, f->act ? f->act : &none,
+			      y + from);
+	for (int64_t i = from + vectors * (f->k ? f->k->block : 0); i < to; i++)
+		y[i] = moka__act_one(f->act, 0, f->a * x[i] + (z ? f->b * z[i] : 0));
+}
+
+static void alike_item(void *arg, int64_t item, int slot)
+{
+	const struct flat *f = arg;
+	const int64_t n = item / f->runs, run = item % f->runs, image = f->values;
+
+	(void)slot;
+	alike_run(f, f->x->data + n * f->x->image_stride, f->z ? f->z->data + n * f->z->image_stride : NULL,
+		  f->y->data + n * f->y->image_stride, run * RUN, MOKA_MIN((run + 1) * RUN, image));
+}
+
 static void flat_item(void *arg, int64_t item, int slot)
 {
 	const struct flat *f = arg;
@@ -69,7 +97,12 @@ static void run_flat(struct moka_pool *pool, struct flat *f)
 	f->planes = moka__ceil_div(f->y->channels, f->y->block);
 	if (f->y->images * f->y->channels * f->y->height * f->y->width < WORTH_A_THREAD)
 		pool = NULL;
-	moka__deal(pool, f->y->images * f->planes, flat_item, f);
+	f->values = moka_tensor_image(f->y->channels, f->y->height, f->y->width, f->y->block);
+	f->runs = moka__ceil_div(f->values, RUN);
+	if (!f->scale && !f->shift && !(f->act && f->act->kind == MOKA_ACT_PRELU))
+		moka__deal(pool, f->y->images * f->runs, alike_item, f);
+	else
+		moka__deal(pool, f->y->images * f->planes, flat_item, f);
 	if (f->y->block > 1 && moka__act_moves_zero(f->act))
 		moka__zero_spare(f->y);
 }

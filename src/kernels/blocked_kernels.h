@@ -20,6 +20,7 @@ struct moka__conv_tile {
 	const int64_t *off;	/* (taps, MOKA__PLACES) from x */
 	int64_t blocks, x_step; /* blocks of inputs, values between them */
 	int64_t taps;
+	int64_t lanes; /* of the last block of inputs that aren't spare, rounded up to a multiple of 4 */
 	const real *w; /* (blocks, taps, B, group, B) */
 	real *y;
 	const int64_t *y_off;

@@ -9,6 +9,9 @@
 #define UNROLL _Pragma("GCC unroll 32")
 // clang-format on
 
+/* Values of weights that are asked for ahead of their use: large ones come from memory, and every line of them is used once or twice. */
+#define AHEAD 1024
+
 static const real zeros[VLEN];
 
 INLINE VEC act_vec(const struct moka_act *a, VEC x, const real *slopes)
@@ -114,16 +117,22 @@ INLINE void conv_tile(const int g, const int n, const struct moka__conv_tile *t)
 	tile_begin(g, n, t, sum);
 	for (int64_t b = 0; b < t->blocks; b++) {
 		const real *xb = t->x + b * t->x_step;
-		const int64_t *off = t->off;
+		const int64_t *off = t->off, lanes = b + 1 < t->blocks ? VLEN : t->lanes;
 
-		for (int64_t tap = 0; tap < t->taps; tap++, off += MOKA__PLACES) {
+		for (int64_t tap = 0; tap < t->taps; tap++, off += MOKA__PLACES, w += VLEN * g * VLEN) {
 			const real *p[MOKA__PLACES];
 
 			UNROLL
 			for (int i = 0; i < n; i++)
 				p[i] = off[i] < 0 ? zeros : xb + off[i];
-			_Pragma("GCC unroll 4") for (int c = 0; c < VLEN; c++, w += g * VLEN)
-				tile_step(g, n, p, c, w, sum);
+			for (int64_t c = 0; c < lanes; c += 4) {
+				UNROLL
+				for (int k = 0; k < 4 * g; k++)
+					__builtin_prefetch(w + c * g * VLEN + k * VLEN + AHEAD, 0, 2);
+				UNROLL
+				for (int k = 0; k < 4; k++)
+					tile_step(g, n, p, c + k, w + (c + k) * g * VLEN, sum);
+			}
 		}
 	}
 	tile_end(g, n, t, sum);
@@ -280,221 +289,7 @@ INLINE void window(const int n, const enum window_kind kind, const struct moka__
 		STORE(y + i * VLEN, sum[i]);
 }
 
-/* ---- winograd: points 0, 1, -1, (2, -2 | 2, -2, 1/2, -1/2), infinity -------------------------------- */
-
-/* One line of six (eight) values, `s` vectors apart. */
-INLINE void in4(const VEC *d, const int s, VEC *o, const int os)
-{
-	const VEC two = SPLAT(2), four = SPLAT(4), five = SPLAT(5);
-	const VEC d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s], d4 = d[4 * s], d5 = d[5 * s];
-	const VEC a = SUB(d4, MUL(four, d2)), b = SUB(d3, MUL(four, d1)), c = SUB(d4, d2), e = MUL(two, SUB(d3, d1));
-
-	o[0] = ADD(SUB(MUL(four, d0), MUL(five, d2)), d4);
-	o[os] = ADD(a, b);
-	o[2 * os] = SUB(a, b);
-	o[3 * os] = ADD(c, e);
-	o[4 * os] = SUB(c, e);
-	o[5 * os] = ADD(SUB(MUL(four, d1), MUL(five, d3)), d5);
-}
-
-INLINE void out4(const VEC *m, const int s, VEC *o, const int os)
-{
-	const VEC p = ADD(m[s], m[2 * s]), q = SUB(m[s], m[2 * s]);
-	const VEC u = ADD(m[3 * s], m[4 * s]), v = SUB(m[3 * s], m[4 * s]);
-
-	o[0] = ADD(ADD(m[0], p), u);
-	o[os] = FMA(SPLAT(2), v, q);
-	o[2 * os] = FMA(SPLAT(4), u, p);
-	o[3 * os] = ADD(FMA(SPLAT(8), v, q), m[5 * s]);
-}
-
-INLINE void in6(const VEC *d, const int s, VEC *o, const int os)
-{
-	const VEC d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s], d4 = d[4 * s], d5 = d[5 * s], d6 = d[6 * s],
-		  d7 = d[7 * s];
-	const VEC q = SPLAT(5.25), f = SPLAT(4.25);
-	VEC a, b;
-
-	o[0] = FMA(q, SUB(d4, d2), SUB(d0, d6));
-	o[7 * os] = FMA(q, SUB(d3, d5), SUB(d7, d1));
-	a = SUB(ADD(d2, d6), MUL(f, d4));
-	b = SUB(ADD(d1, d5), MUL(f, d3));
-	o[os] = ADD(a, b);
-	o[2 * os] = SUB(a, b);
-	a = ADD(FMA(SPLAT(0.25), d2, d6), MUL(SPLAT(-1.25), d4));
-	b = FMA(SPLAT(2), d5, FMA(SPLAT(0.5), d1, MUL(SPLAT(-2.5), d3)));
-	o[3 * os] = ADD(a, b);
-	o[4 * os] = SUB(a, b);
-	a = FMA(SPLAT(4), FMA(SPLAT(-1.25), d4, d2), d6);
-	b = FMA(SPLAT(2), d1, FMA(SPLAT(0.5), d5, MUL(SPLAT(-2.5), d3)));
-	o[5 * os] = ADD(a, b);
-	o[6 * os] = SUB(a, b);
-}
-
-/* The last two points' transformed values are of weights scaled by 32 there; 1/32 of powers appear here. */
-INLINE void out6(const VEC *m, const int s, VEC *o, const int os)
-{
-	const VEC a1 = ADD(m[s], m[2 * s]), b1 = SUB(m[s], m[2 * s]);
-	const VEC a2 = ADD(m[3 * s], m[4 * s]), b2 = SUB(m[3 * s], m[4 * s]);
-	const VEC a3 = ADD(m[5 * s], m[6 * s]), b3 = SUB(m[5 * s], m[6 * s]);
-
-	o[0] = ADD(ADD(m[0], a1), FMA(SPLAT(32), a3, a2));
-	o[os] = ADD(b1, FMA(SPLAT(16), b3, MUL(SPLAT(2), b2)));
-	o[2 * os] = ADD(a1, FMA(SPLAT(8), a3, MUL(SPLAT(4), a2)));
-	o[3 * os] = ADD(b1, FMA(SPLAT(4), b3, MUL(SPLAT(8), b2)));
-	o[4 * os] = ADD(a1, FMA(SPLAT(2), a3, MUL(SPLAT(16), a2)));
-	o[5 * os] = ADD(ADD(b1, m[7 * s]), FMA(SPLAT(32), b2, b3));
-}
-
-static void wino_in4(const real *x, int64_t row, real *v, int64_t step)
-{
-	VEC d[6], t[36], o[6];
-
-	for (int c = 0; c < 6; c++) {
-		for (int r = 0; r < 6; r++)
-			d[r] = LOAD(x + r * row + c * VLEN);
-		in4(d, 1, t + c, 6);
-	}
-	for (int r = 0; r < 6; r++) {
-		in4(t + r * 6, 1, o, 1);
-		for (int c = 0; c < 6; c++)
-			STORE(v + (r * 6 + c) * step, o[c]);
-	}
-}
-
-static void wino_in6(const real *x, int64_t row, real *v, int64_t step)
-{
-	VEC d[8], t[64], o[8];
-
-	for (int c = 0; c < 8; c++) {
-		for (int r = 0; r < 8; r++)
-			d[r] = LOAD(x + r * row + c * VLEN);
-		in6(d, 1, t + c, 8);
-	}
-	for (int r = 0; r < 8; r++) {
-		in6(t + r * 8, 1, o, 1);
-		for (int c = 0; c < 8; c++)
-			STORE(v + (r * 8 + c) * step, o[c]);
-	}
-}
-
-static void wino_out4(const real *m, int64_t step, real *out)
-{
-	VEC d[6], t[24], o[4];
-
-	for (int c = 0; c < 6; c++) {
-		for (int r = 0; r < 6; r++)
-			d[r] = LOAD(m + (r * 6 + c) * step);
-		out4(d, 1, t + c, 6);
-	}
-	for (int r = 0; r < 4; r++) {
-		out4(t + r * 6, 1, o, 1);
-		for (int c = 0; c < 4; c++)
-			STORE(out + (r * 4 + c) * VLEN, o[c]);
-	}
-}
-
-static void wino_out6(const real *m, int64_t step, real *out)
-{
-	VEC d[8], t[48], o[6];
-
-	for (int c = 0; c < 8; c++) {
-		for (int r = 0; r < 8; r++)
-			d[r] = LOAD(m + (r * 8 + c) * step);
-		out6(d, 1, t + c, 8);
-	}
-	for (int r = 0; r < 6; r++) {
-		out6(t + r * 8, 1, o, 1);
-		for (int c = 0; c < 6; c++)
-			STORE(out + (r * 6 + c) * VLEN, o[c]);
-	}
-}
-
-/* One line of three values of a kernel, `s` vectors apart: six. */
-INLINE void weights4(const VEC *w, const int s, VEC *o, const int os)
-{
-	const VEC sum = FMA(w[0], SPLAT(1. / 6), MUL(w[2 * s], SPLAT(1. / 6))), one = MUL(w[s], SPLAT(1. / 6));
-	const VEC far = FMA(w[0], SPLAT(1. / 24), MUL(w[2 * s], SPLAT(1. / 6))), half = MUL(w[s], SPLAT(1. / 12));
-
-	o[0] = MUL(w[0], SPLAT(0.25));
-	o[os] = SUB(SUB(SPLAT(0), sum), one);
-	o[2 * os] = SUB(one, sum);
-	o[3 * os] = ADD(far, half);
-	o[4 * os] = SUB(far, half);
-	o[5 * os] = w[2 * s];
-}
-
-static void wino_weights(const real *w, real *u, int64_t step)
-{
-	VEC g[9], t[18], o[6];
-
-	for (int i = 0; i < 9; i++)
-		g[i] = LOAD(w + i * VLEN);
-	for (int c = 0; c < 3; c++)
-		weights4(g + c, 3, t + c, 3);
-	for (int r = 0; r < 6; r++) {
-		weights4(t + r * 3, 1, o, 1);
-		for (int c = 0; c < 6; c++)
-			STORE(u + (r * 6 + c) * step, o[c]);
-	}
-}
-
-/* One line of four values of a gradient, `s` vectors apart: six. */
-INLINE void gradient4(const VEC *d, const int s, VEC *o, const int os)
-{
-	const VEC even = ADD(d[0], d[2 * s]), odd = ADD(d[s], d[3 * s]);
-	const VEC far = FMA(SPLAT(4), d[2 * s], d[0]), wide = FMA(SPLAT(8), d[3 * s], ADD(d[s], d[s]));
-
-	o[0] = d[0];
-	o[os] = ADD(even, odd);
-	o[2 * os] = SUB(even, odd);
-	o[3 * os] = ADD(far, wide);
-	o[4 * os] = SUB(far, wide);
-	o[5 * os] = d[3 * s];
-}
-
-static void wino_gradient(const real *dy, int64_t row, real *v, int64_t step)
-{
-	VEC d[4], t[24], o[6];
-
-	for (int c = 0; c < 4; c++) {
-		for (int r = 0; r < 4; r++)
-			d[r] = LOAD(dy + r * row + c * VLEN);
-		gradient4(d, 1, t + c, 4);
-	}
-	for (int r = 0; r < 6; r++) {
-		gradient4(t + r * 4, 1, o, 1);
-		for (int c = 0; c < 6; c++)
-			STORE(v + (r * 6 + c) * step, o[c]);
-	}
-}
-
-/* One line of six sums, `s` vectors apart: three. */
-INLINE void turn4(const VEC *m, const int s, VEC *o, const int os)
-{
-	const VEC p = MUL(SPLAT(1. / 6), ADD(m[s], m[2 * s])), q = SUB(m[2 * s], m[s]);
-	const VEC u = ADD(m[3 * s], m[4 * s]), v = SUB(m[3 * s], m[4 * s]);
-
-	o[0] = FMA(SPLAT(0.25), m[0], SUB(MUL(SPLAT(1. / 24), u), p));
-	o[os] = FMA(SPLAT(1. / 6), q, MUL(SPLAT(1. / 12), v));
-	o[2 * os] = ADD(FMA(SPLAT(1. / 6), u, m[5 * s]), SUB(SPLAT(0), p));
-}
-
-static void wino_turn(const real *m, int64_t step, real *dw)
-{
-	VEC d[6], t[18], o[3];
-
-	for (int c = 0; c < 6; c++) {
-		for (int r = 0; r < 6; r++)
-			d[r] = LOAD(m + (r * 6 + c) * step);
-		turn4(d, 1, t + c, 6);
-	}
-	for (int r = 0; r < 3; r++) {
-		turn4(t + r * 6, 1, o, 1);
-		for (int c = 0; c < 3; c++)
-			STORE(dw + (r * 3 + c) * VLEN, o[c]);
-	}
-}
+#include "blocked_winograd_text.h"
 
 /* ---- flat ------------------------------------------------------------------------------------------- */
 

@@ -46,24 +46,38 @@ size_t moka__conv_scratch_direct(const struct moka_conv_op *op, int threads)
 	return copy_bytes(op) + (size_t)threads * table_bytes(op);
 }
 
+/* A place of an output, counted on without divisions. */
+struct place {
+	int64_t n, y, x;
+};
+
+static void next_place(const struct moka_conv_op *op, struct place *p)
+{
+	if (++p->x < op->out[1])
+		return;
+	p->x = 0;
+	if (++p->y < op->out[0])
+		return;
+	p->y = 0, p->n++;
+}
+
 /* Fills the tables of one place: what each tap sees, where the result and the residual lie. */
-static void fill_place(const struct direct *f, int64_t place, int64_t *off, int64_t *y_off, int64_t *r_off)
+static void fill_place(const struct direct *f, const struct place *p, int64_t *off, int64_t *y_off, int64_t *r_off)
 {
 	const struct moka_conv_op *op = f->r->op;
 	const struct moka_conv_desc *d = &op->d;
 	const struct moka__conv_target *to = &op->target;
-	const int64_t b = op->k->block, area = op->out[0] * op->out[1], taps = d->kernel[0] * d->kernel[1];
-	const int64_t n = place / area, oy = place % area / op->out[1], ox = place % op->out[1];
+	const int64_t b = op->k->block, taps = d->kernel[0] * d->kernel[1];
 	int64_t at;
 
 	for (int64_t i = 0; i < taps; i++, off += MOKA__PLACES) {
-		const int64_t y = oy * d->stride[0] + op->taps[2 * i], x = ox * d->stride[1] + op->taps[2 * i + 1];
+		const int64_t y = p->y * d->stride[0] + op->taps[2 * i], x = p->x * d->stride[1] + op->taps[2 * i + 1];
 		const bool in = y >= 0 && y < d->height && x >= 0 && x < d->width;
-		*off = in ? n * f->x.image_stride + (y * d->width + x) * b : MOKA__OUTSIDE;
+		*off = in ? p->n * f->x.image_stride + (y * d->width + x) * b : MOKA__OUTSIDE;
 	}
-	at = ((oy * to->step[0] + to->from[0]) * to->width + ox * to->step[1] + to->from[1]) * b;
-	*y_off = n * f->r->y->image_stride + at;
-	*r_off = f->r->residual ? n * f->r->residual->image_stride + at : 0;
+	at = ((p->y * to->step[0] + to->from[0]) * to->width + p->x * to->step[1] + to->from[1]) * b;
+	*y_off = p->n * f->r->y->image_stride + at;
+	*r_off = f->r->residual ? p->n * f->r->residual->image_stride + at : 0;
 }
 
 /* The outputs of a tile, made beside, go where a plain 1 x 1 output keeps them, without its spare lanes. */
@@ -104,6 +118,7 @@ static void run_group(const struct direct *f, const struct moka__conv_group *g, 
 		.blocks = c1 - c0,
 		.x_step = op->d.height * op->d.width * b,
 		.taps = taps,
+		.lanes = moka__used_lanes(op, g->in_block + c1),
 		.w = r->weights + g->weights + c0 * b * taps * g->blocks * b,
 		.y = r->y->data + g->block * area * b,
 		.y_block = area * b,
@@ -137,13 +152,15 @@ static void direct_item(void *arg, int64_t item, int slot)
 	const int64_t taps = op->d.kernel[0] * op->d.kernel[1], chunk = item / f->parts, part = item % f->parts;
 	const int64_t t0 = moka__part(f->tiles, f->chunks, chunk), t1 = moka__part(f->tiles, f->chunks, chunk + 1);
 	const int64_t g0 = moka__part(op->n_groups, f->parts, part), g1 = moka__part(op->n_groups, f->parts, part + 1);
+	const int64_t area = op->out[0] * op->out[1];
 	int64_t *table = (int64_t *)(f->slots + (size_t)slot * f->slot_bytes), *at = table, most = 0;
+	int64_t p = moka__part(f->places, f->tiles, t0);
+	struct place place = { p / area, p % area / op->out[1], p % op->out[1] };
 
 	for (int64_t i = t0; i < t1; i++, at += (taps + 2) * MOKA__PLACES) {
-		const int64_t p0 = moka__part(f->places, f->tiles, i), p1 = moka__part(f->places, f->tiles, i + 1);
-		for (int64_t p = p0; p < p1; p++)
-			fill_place(f, p, at + (p - p0), at + taps * MOKA__PLACES + (p - p0),
-				   at + (taps + 1) * MOKA__PLACES + (p - p0));
+		const int64_t p1 = moka__part(f->places, f->tiles, i + 1);
+		for (int64_t k = 0; p < p1; p++, k++, next_place(op, &place))
+			fill_place(f, &place, at + k, at + taps * MOKA__PLACES + k, at + (taps + 1) * MOKA__PLACES + k);
 	}
 	for (int64_t g = g0; g < g1; g++)
 		most = MOKA_MAX(most, op->groups[g].in_blocks);

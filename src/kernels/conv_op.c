@@ -418,8 +418,8 @@ void moka_conv_op_run(const struct moka_conv_op *op, struct moka_pool *pool, str
 		      const struct moka_tensor *x, const struct moka_tensor *residual, const struct moka_tensor *y,
 		      void *scratch)
 {
-	const struct moka__conv_run r = { op,	     pool,    ws,	   x,	    op->d.residual ? residual : NULL, y,
-					  op->d.act, scratch, op->weights, op->bias };
+	const struct moka__conv_run r = { op, pool,	 ws,	  x,	       op->d.residual ? residual : NULL,
+					  y,  op->d.act, scratch, op->weights, op->bias };
 
 	if (op->algorithm == MOKA_CONV_PLAIN) {
 		run_plain(&r);

@@ -35,8 +35,8 @@ struct moka_conv_op {
 	int places; /* of a full tile */
 	struct moka__conv_group *groups;
 	int64_t n_groups;
-	int64_t part;	/* blocks of inputs (first: steps) that are summed before the next group's turn */
-	int64_t *taps;	/* direct: (taps, 2) rows and columns from a place (times its stride) to what the tap sees */
+	int64_t part;  /* blocks of inputs (first: steps) that are summed before the next group's turn */
+	int64_t *taps; /* direct: (taps, 2) rows and columns from a place (times its stride) to what the tap sees */
 	struct moka__conv_target target; /* direct */
 	int64_t *steps;			 /* first: (channels * taps) offsets in the padded strip */
 	int64_t strip_rows, strip_lines, strip_width;
@@ -97,6 +97,14 @@ void moka__conv_run_winograd(const struct moka__conv_run *r);
 /* What outputs from row oy of image n on see: the padded strip (channels, lines, width) that first's steps are offsets in. */
 void moka__conv_fill_strip(const struct moka_conv_op *op, const struct moka_tensor *image, int64_t n, int64_t oy,
 			   real *to);
+
+/* Lanes of the last of the blocks [.., end) of inputs that a tile has to look at. */
+static inline int64_t moka__used_lanes(const struct moka_conv_op *op, int64_t end)
+{
+	const int64_t b = op->k->block, spare = end == op->in_blocks ? end * b - op->d.channels : 0;
+
+	return (b - spare + 3) / 4 * 4;
+}
 
 /* Multiply-adds of the whole as a direct convolution would make them. */
 double moka__conv_work(const struct moka_conv_desc *d, const int64_t out[2]);

@@ -145,7 +145,8 @@ static void pack_item(void *arg, int64_t item, int slot)
 	const struct pack *p = arg;
 	const struct moka_conv_op *op = p->p->op;
 	const struct moka__conv_group *g = &op->groups[item / op->in_blocks];
-	const int64_t b = p->t->k->block, i = item % op->in_blocks, each = op->tile || p->p->scatter ? 1 : op->d.kernel[0] * op->d.kernel[1];
+	const int64_t b = p->t->k->block, i = item % op->in_blocks,
+		      each = op->tile || p->p->scatter ? 1 : op->d.kernel[0] * op->d.kernel[1];
 	const struct slot s = slot_of(p, slot);
 
 	pack_block(p, g, i, p->to + g->weights + i * b * each * g->blocks * b, op->plane, &s);

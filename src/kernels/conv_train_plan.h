@@ -24,9 +24,10 @@ struct moka__conv_phase {
 /* How the gradient of weights is cut. */
 struct moka__conv_weights {
 	struct moka__conv_group *groups; /* blocks of outputs at a time; .weights: where their sums begin */
-	int64_t n_groups, n_weights;	 /* values of all sums: [group][in block][tap][B][block][B], or [group][step][block][B] */
-	int64_t steps;			 /* from plain images: (channel, tap) pairs in whole tiles; else 0 */
-	int64_t band_images, band_rows;	 /* places that are worked on before the next: whole images, or rows of one */
+	int64_t n_groups,
+		n_weights; /* values of all sums: [group][in block][tap][B][block][B], or [group][step][block][B] */
+	int64_t steps;	   /* from plain images: (channel, tap) pairs in whole tiles; else 0 */
+	int64_t band_images, band_rows; /* places that are worked on before the next: whole images, or rows of one */
 	int64_t image_bands, row_bands;
 	int64_t chunk;	/* blocks of inputs that stay near while all outputs pass */
 	int64_t pieces; /* of the bands: each has sums of its own, added in order */
@@ -37,7 +38,7 @@ struct moka__conv_wino {
 	bool used;
 	int64_t rows, columns, tiles; /* of an image; of all images */
 	int64_t bands;		      /* tiles are worked on in so many turns */
-	int64_t ins;		      /* blocks of inputs of a chunk; a chunk's groups: as many as have so many blocks */
+	int64_t ins; /* blocks of inputs of a chunk; a chunk's groups: as many as have so many blocks */
 	int64_t chunks_out, chunks_in;
 	int64_t n_sums; /* values of all sums */
 };

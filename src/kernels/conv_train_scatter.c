@@ -55,6 +55,7 @@ static void run_tap(const struct scatter *s, const struct moka__conv_group *g, i
 	struct moka__conv_tile tile = {
 		.x = s->dy->data + n * s->dy->image_stride,
 		.blocks = op->in_blocks,
+		.lanes = moka__used_lanes(op, op->in_blocks),
 		.x_step = area * b,
 		.taps = of_place > 1 ? 1 : op->d.channels,
 		.w = s->weights + g->weights + tap * op->in_blocks * b * g->blocks * b,

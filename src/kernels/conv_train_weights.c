@@ -19,13 +19,15 @@
 
 /* Sums that stay near whatever else passes. */
 #define FEW_WEIGHTS ((int64_t)64 * 1024)
-/* What x and dy of a band may take, where sums are few; places of a band where they are many and pass by once a band. */
-#define BAND_BYTES ((int64_t)512 * 1024)
+/* What x and dy of a band may take, where sums are few (short bands were slower: each begins anew to read ahead); places of a band where
+ * sums are many and pass by once a band. */
+#define BAND_BYTES ((int64_t)1024 * 1024)
 #define BAND_PLACES 768
 #define CHUNK_BYTES ((int64_t)256 * 1024)
 #define PIECES 8
+/* Places that are worth sums of their own; fewer where threads have nothing else to share. */
 #define PIECE_PLACES 1024
-#define MOST_TILE_ROWS 16
+#define STEPS_PLACES 256
 
 /* ---- the plan --------------------------------------------------------------------------------------- */
 
@@ -57,9 +59,13 @@ static void plan_bands(struct moka_conv_train *t)
 	const int64_t b = t->k->block, area = t->out[0] * t->out[1], places = d->images * area;
 	const int64_t spread = MOKA_MIN(d->kernel[0], d->stride[0]) * MOKA_MIN(d->kernel[1], d->stride[1]);
 	const int64_t each = (t->in_blocks * spread + t->out_blocks) * b * (int64_t)sizeof(real);
-	int64_t most = MOKA_MAX(BAND_BYTES / each, 64), bands, band;
+	const int64_t wanted =
+		w->n_weights > FEW_WEIGHTS
+			? 1
+			: MOKA_MAX(MOKA_MIN(PIECES, places / (t->first ? STEPS_PLACES : PIECE_PLACES)), 1);
+	int64_t most = MOKA_MAX(BAND_BYTES / each, 64), band;
 
-	if (getenv("MOST")) most = atol(getenv("MOST"));
+	most = MOKA_MIN(most, moka__ceil_div(places, wanted));
 	if (w->n_weights > FEW_WEIGHTS)
 		most = MOKA_MAX(most, BAND_PLACES);
 	if (most >= area) {
@@ -72,15 +78,12 @@ static void plan_bands(struct moka_conv_train *t)
 	w->band_images = moka__ceil_div(d->images, w->image_bands);
 	w->band_rows = moka__ceil_div(t->out[0], w->row_bands);
 	band = w->band_images * w->band_rows * t->out[1];
-	if (getenv("CHUNK")) w->chunk = atol(getenv("CHUNK")); else w->chunk = MOKA_MAX(CHUNK_BYTES / (band * spread * b * (int64_t)sizeof(real)), 1);
+	w->chunk = MOKA_MAX(CHUNK_BYTES / (band * spread * b * (int64_t)sizeof(real)), 1);
 	if (t->first) {
 		w->image_bands = d->images;
 		w->row_bands = moka__ceil_div(t->out[0], t->forward.op->strip_rows);
 	}
-	bands = w->image_bands * w->row_bands;
-	w->pieces = 1;
-	if (w->n_weights <= FEW_WEIGHTS)
-		w->pieces = MOKA_MAX(MOKA_MIN(MOKA_MIN(PIECES, bands), places / PIECE_PLACES), 1);
+	w->pieces = MOKA_MIN(wanted, w->image_bands * w->row_bands);
 }
 
 bool moka__conv_weights_plan(struct moka_conv_train *t)
@@ -194,7 +197,8 @@ static void finish_unit(const struct pass *p, const struct moka__conv_group *g, 
 				if (++tap == t->taps)
 					tap = 0, c++;
 			}
-			moka__conv_add_rows(t, p->dw, rows, MOKA_MIN(b, n - at), g->block + v, i * b * t->taps + at, box);
+			moka__conv_add_rows(t, p->dw, rows, MOKA_MIN(b, n - at), g->block + v, i * b * t->taps + at,
+					    box);
 		}
 	}
 }
@@ -215,7 +219,8 @@ static void run_tap(const struct pass *p, const struct band *at, const struct mo
 {
 	const struct moka_conv_train *t = p->t;
 	const struct moka_conv_train_desc *d = &t->d;
-	const int64_t b = t->k->block, ky = tap / d->kernel[1], kx = tap % d->kernel[1], n = t->k->weights_rows[g->blocks - 1];
+	const int64_t b = t->k->block, ky = tap / d->kernel[1], kx = tap % d->kernel[1],
+		      n = t->k->weights_rows[g->blocks - 1];
 	int64_t r0 = at->r0, r1 = at->r1, c0 = 0, c1 = t->out[1], y, x;
 	struct moka__weights_tile w = { .first = at->first };
 
@@ -249,8 +254,7 @@ static void sum_bias(const struct pass *p, const struct band *at, const struct m
 			memset(sum, 0, (size_t)b * sizeof(real));
 		for (int64_t n = at->n0; n < at->n1; n++)
 			t->k->sum_places((at->r1 - at->r0) * width,
-					 p->dy->data + n * p->dy->image_stride +
-						 (v * t->out[0] + at->r0) * width * b,
+					 p->dy->data + n * p->dy->image_stride + (v * t->out[0] + at->r0) * width * b,
 					 sum);
 	}
 }

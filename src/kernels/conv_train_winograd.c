@@ -25,8 +25,8 @@ struct wino {
 	const struct moka_conv_train *t;
 	const struct moka_tensor *x, *dy;
 	real *dw, *db;
-	int64_t cuts; /* of the points of a chunk, for threads to share */
-	bool once;    /* sums are finished where they are made */
+	int64_t cuts;  /* of the points of a chunk, for threads to share */
+	bool once;     /* sums are finished where they are made */
 	int64_t t0, n; /* tiles of the band */
 	bool first;
 	int64_t plane_x, plane_y; /* values from a point to the next */
@@ -76,8 +76,8 @@ void moka__conv_wino_plan(struct moka_conv_train *t)
 	const int64_t b = t->k->block, most = CHUNK_CHANNELS / b;
 	int64_t each, groups = 0;
 
-	if (t->first || d->kernel[0] != 3 || d->kernel[1] != 3 || d->stride[0] != 1 ||
-	    d->stride[1] != 1 || d->dilation[0] != 1 || d->dilation[1] != 1)
+	if (t->first || d->kernel[0] != 3 || d->kernel[1] != 3 || d->stride[0] != 1 || d->stride[1] != 1 ||
+	    d->dilation[0] != 1 || d->dilation[1] != 1)
 		return;
 	w->rows = moka__ceil_div(t->out[0], 4), w->columns = moka__ceil_div(t->out[1], 4);
 	w->tiles = d->images * w->rows * w->columns;
@@ -108,9 +108,9 @@ static bool once(const struct moka_conv_train *t, int threads)
 
 static size_t v_bytes(const struct moka_conv_train *t)
 {
-	return moka__lines((size_t)(POINTS * (plane(t, t->in_blocks, band_tiles(t)) +
-					      plane(t, t->out_blocks, band_tiles(t)))) *
-			   sizeof(real));
+	return moka__lines(
+		(size_t)(POINTS * (plane(t, t->in_blocks, band_tiles(t)) + plane(t, t->out_blocks, band_tiles(t)))) *
+		sizeof(real));
 }
 
 static size_t slot_bytes(const struct moka_conv_train *t, int threads)
@@ -164,12 +164,14 @@ static void in_item(void *arg, int64_t item, int slot)
 	const bool of_x = item < t->in_blocks;
 	const struct moka_tensor *from = of_x ? f->x : f->dy;
 	const int64_t b = t->k->block, size = of_x ? 6 : 4, block = of_x ? item : item - t->in_blocks;
-	const int64_t pad[2] = { of_x ? t->d.pad[0] : 0, of_x ? t->d.pad[1] : 0 }, of_image = t->wino.rows * t->wino.columns;
+	const int64_t pad[2] = { of_x ? t->d.pad[0] : 0, of_x ? t->d.pad[1] : 0 },
+		      of_image = t->wino.rows * t->wino.columns;
 	real *box = (real *)(f->slots + (size_t)slot * f->slot_bytes), *v = (of_x ? f->vx : f->vy) + block * f->n * b;
 
 	for (int64_t i = f->t0; i < f->t0 + f->n; i++, v += b) {
 		const int64_t y = i % of_image / t->wino.columns * 4 - pad[0], x = i % t->wino.columns * 4 - pad[1];
-		const real *at = from->data + i / of_image * from->image_stride + block * from->height * from->width * b;
+		const real *at =
+			from->data + i / of_image * from->image_stride + block * from->height * from->width * b;
 		const real *edge = around(at, from->height, from->width, b, y, x, size, box);
 		int64_t row = size * b;
 
@@ -244,8 +246,8 @@ static void chunk_item(void *arg, int64_t item, int slot)
 		for (int64_t g = g0; g < g1; g++)
 			for (int64_t i = i0; i < i1; i++)
 				multiply(f, &t->weights.groups[g], i, p,
-					 f->once ? unit_at(f, g, i, own, g0, i0, i1 - i0) :
-						   unit_at(f, g, i, f->m, 0, 0, t->in_blocks));
+					 f->once ? unit_at(f, g, i, own, g0, i0, i1 - i0)
+						 : unit_at(f, g, i, f->m, 0, 0, t->in_blocks));
 	for (int64_t g = g0; f->once && g < g1; g++)
 		for (int64_t i = i0; i < i1; i++)
 			finish_unit(f, &t->weights.groups[g], i, unit_at(f, g, i, own, g0, i0, i1 - i0), box);

@@ -16,8 +16,9 @@
 #define CHUNK_BYTES (768 * 1024)
 #define LEAST_TILES 24
 #define HEAVY_BYTES (8 * 1024 * 1024)
-/* Where weights are made late: tiles of a band at most, weights of a part. */
+/* Where weights are made late: tiles of a band at most, of a piece at least, weights of a part. */
 #define LATE_TILES 128
+#define LATE_LEAST 24
 #define LATE_BYTES (600 * 1024)
 #define WORTH_A_THREAD 1000000
 
@@ -66,9 +67,8 @@ static size_t v_values(const struct moka_conv_op *op, int64_t tiles)
 
 static size_t chunk_bytes(const struct moka_conv_op *op, int64_t tiles)
 {
-	return moka__lines(
-		(v_values(op, tiles) + (size_t)(op->size * op->size * apart(op, op->out_blocks, tiles))) *
-		sizeof(real));
+	return moka__lines((v_values(op, tiles) + (size_t)(op->size * op->size * apart(op, op->out_blocks, tiles))) *
+			   sizeof(real));
 }
 
 /* ---- weights made late: what a run needs ------------------------------------------------------------ */
@@ -194,6 +194,7 @@ static void step_product(const struct chunk *c, int64_t point)
 			};
 			t.x = v + from * c->n * b;
 			t.blocks = MOKA_MIN(op->part, op->in_blocks - from);
+			t.lanes = moka__used_lanes(op, from + t.blocks);
 			t.w = u + og->weights + from * b * og->blocks * b;
 			t.y = m + og->block * c->n * b;
 			run_tiles(op, c->n, og->blocks, &t);
@@ -290,28 +291,38 @@ void moka__conv_run_winograd(const struct moka__conv_run *r)
 
 /* ---- weights made late ------------------------------------------------------------------------------ */
 
-/* A group of outputs of a band: its weights are made, used for all tiles, and forgotten. */
+struct late {
+	struct chunk all; /* the band */
+	int64_t cuts;	  /* of its tiles, for threads to share a group: each makes the weights for itself */
+};
+
+/* A group of outputs for some tiles of a band: its weights are made, used for all of these, and forgotten. */
 static void late_item(void *arg, int64_t item, int slot)
 {
-	struct chunk c = *(const struct chunk *)arg;
-	const struct moka__conv_run *r = c.f->r;
+	const struct late *l = arg;
+	const struct moka__conv_run *r = l->all.f->r;
 	const struct moka_conv_op *op = r->op;
-	const struct moka__conv_group *g = &op->groups[item];
-	const int64_t b = op->k->block, part = late_part(op), plane = late_plane(op);
+	const struct moka__conv_group *g = &op->groups[item / l->cuts];
+	const int64_t b = op->k->block, n = l->all.n, part = late_part(op), plane = late_plane(op);
+	const int64_t t0 = moka__part(n, l->cuts, item % l->cuts), t1 = moka__part(n, l->cuts, item % l->cuts + 1);
 	real *u = (real *)(r->scratch + late_v(op) + (size_t)slot * late_slot(op));
+	struct chunk c = {
+		l->all.f, l->all.t0 + t0, t1 - t0, g->block, g->blocks, NULL, u + op->size * op->size * plane
+	};
 
-	c.m = u + op->size * op->size * plane;
-	c.m_block = g->block, c.m_blocks = g->blocks;
 	for (int64_t from = 0; from < op->in_blocks; from += part) {
-		const int64_t n = MOKA_MIN(part, op->in_blocks - from);
+		const int64_t ins = MOKA_MIN(part, op->in_blocks - from);
 
-		for (int64_t i = 0; i < n; i++)
+		for (int64_t i = 0; i < ins; i++)
 			r->make(r->make_arg, g, from + i, u + i * b * g->blocks * b, plane, slot);
 		for (int64_t p = 0; p < op->size * op->size; p++) {
-			struct moka__conv_tile t = {
-				.x_step = c.n * b, .taps = 1, .y_block = c.n * b, .first = from == 0, .blocks = n
-			};
-			t.x = c.v + p * apart(op, op->in_blocks, c.n) + from * c.n * b;
+			struct moka__conv_tile t = { .x_step = n * b,
+						     .taps = 1,
+						     .y_block = c.n * b,
+						     .first = from == 0,
+						     .blocks = ins,
+						     .lanes = moka__used_lanes(op, from + ins) };
+			t.x = l->all.v + p * apart(op, op->in_blocks, n) + (from * n + t0) * b;
 			t.w = u + p * plane;
 			t.y = c.m + p * apart(op, g->blocks, c.n);
 			run_tiles(op, c.n, g->blocks, &t);
@@ -319,6 +330,14 @@ static void late_item(void *arg, int64_t item, int slot)
 	}
 	for (int64_t o = g->block; o < g->block + g->blocks; o++)
 		step_out(&c, o);
+}
+
+/* Pieces for a group: where groups don't come out even among the threads, or are too few. */
+static int64_t late_cuts(const struct moka_conv_op *op, int64_t tiles, int64_t threads)
+{
+	if (threads < 2 || op->n_groups % threads == 0 || op->n_groups > 4 * threads)
+		return 1;
+	return MOKA_MAX(MOKA_MIN(moka__ceil_div(4 * threads, op->n_groups), tiles / LATE_LEAST), 1);
 }
 
 void moka__conv_run_winograd_late(const struct moka__conv_run *r)
@@ -329,9 +348,10 @@ void moka__conv_run_winograd_late(const struct moka__conv_run *r)
 
 	f.rows = moka__ceil_div(op->out[0], op->tile), f.columns = moka__ceil_div(op->out[1], op->tile);
 	for (int64_t i = 0; i < bands; i++) {
-		struct chunk c = { .f = &f, .t0 = moka__part(f.tiles, bands, i), .v = (real *)r->scratch };
-		c.n = moka__part(f.tiles, bands, i + 1) - c.t0;
-		moka__deal(r->pool, op->in_blocks, in_item, &c);
-		moka__deal(r->pool, op->n_groups, late_item, &c);
+		struct late l = { .all = { .f = &f, .t0 = moka__part(f.tiles, bands, i), .v = (real *)r->scratch } };
+		l.all.n = moka__part(f.tiles, bands, i + 1) - l.all.t0;
+		l.cuts = late_cuts(op, l.all.n, moka_pool_threads(r->pool));
+		moka__deal(r->pool, op->in_blocks, in_item, &l.all);
+		moka__deal(r->pool, op->n_groups * l.cuts, late_item, &l);
 	}
 }

@@ -20,6 +20,7 @@
 #define MOKA__GEMM_MOST_NR 48
 #define MOKA__GEMM_MOST_VECTORS 3
 #define MOKA__GEMM_MOST_TURNED 128
+#define MOKA__DOTS_MOST 6	    /* columns of a tile of dots */
 #define MOKA__GEMM_MOST_COLUMNS 384 /* that a work tile packs at once: nr * panels of every set */
 
 /* What happens to the sum of a tile: C = alpha * sum + (bias[row] where there is one, else beta * C). */
@@ -52,6 +53,13 @@ struct moka__gemm_kernels {
 	moka__gemm_kernel_fn *rows[4][MOKA__GEMM_MOST_VECTORS];
 	moka__gemm_kernel_fn *columns[4][MOKA__GEMM_MOST_VECTORS];
 	moka__flat_kernel_fn *flat[2][MOKA__GEMM_MOST_VECTORS]; /* of mr / 2 and of mr rows */
+	real (*dot)(int64_t n, const real *a, const real *x);	/* sum of a[i] x[i]: of a matrix's row and a vector */
+	/*
+	 * Sums of a row times a row, both read where they lie, over n values: of `dots_rows` rows of A (or of one) and 1 to
+	 * `dots_columns` rows of B; out (dots_rows, dots_columns).
+	 */
+	int dots_rows, dots_columns;
+	void (*dots[2][MOKA__DOTS_MOST])(int64_t n, const real *a, int64_t lda, const real *b, int64_t ldb, real *out);
 	/* out[p * ldout + i] = in[i * ldin + p] for i < n, p < k: packing a transposed matrix */
 	void (*transpose)(int64_t n, int64_t k, const real *in, int64_t ldin, real *out, int64_t ldout);
 };
@@ -88,6 +96,10 @@ struct moka__gemm_job {
 	const real *bias;
 };
 
+/* C = alpha A B' + beta C with nothing packed (gemm_rows.c): for few rows of A (m, k) and many of B (n, k). */
+void moka__gemm_rows(struct moka_pool *pool, const struct moka__gemm_kernels *ops, int64_t m, int64_t n, int64_t k,
+		     real alpha, const real *a, int64_t lda, const real *b, int64_t ldb, real beta, real *c,
+		     int64_t ldc);
 /* Runs it; false: no memory for the panels, nothing done. */
 bool moka__gemm_run(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct moka__gemm_job *job);
 /* 64-byte aligned room for `slots` threads of `each` values, kept for the next call; NULL: no memory. */

@@ -16,6 +16,9 @@
 #define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define MUL(a, b) _mm512_mul_ps(a, b)
 #define ADD(a, b) _mm512_add_ps(a, b)
+#define SUM(v) _mm512_reduce_add_ps(v)
+#define DOTS_ROWS 4
+#define DOTS_COLUMNS 6
 #define TILE_NAME f32_gemm_avx512
 #define TILE_MR 8
 #define TILE_VECTORS 3
@@ -29,6 +32,12 @@ TILE_DEFINE_ROW(4)
 TILE_DEFINE_ROW(8)
 FLAT_DEFINE_ROW(4)
 FLAT_DEFINE_ROW(8)
+DOTS_DEFINE_ROW(1)
+DOTS_DEFINE_ROW(4)
+DOTS_DEFINE(1, 5)
+DOTS_DEFINE(1, 6)
+DOTS_DEFINE(4, 5)
+DOTS_DEFINE(4, 6)
 
 const struct moka__gemm_kernels moka__gemm_avx512 = {
 	.name = "avx512", .mr = 8, .vector = VLEN, .vectors = 3,
@@ -37,6 +46,10 @@ const struct moka__gemm_kernels moka__gemm_avx512 = {
 	.columns = { TILE_LIST_ROW(columns, 1), TILE_LIST_ROW(columns, 2), TILE_LIST_ROW(columns, 4),
 		     TILE_LIST_ROW(columns, 8) },
 	.flat = { TILE_LIST_ROW(flat, 4), TILE_LIST_ROW(flat, 8) },
+	.dot = dot,
+	.dots_rows = DOTS_ROWS, .dots_columns = DOTS_COLUMNS,
+	.dots = { { DOTS_LIST_ROW(1), TILE_FN(dots, 1, 5), TILE_FN(dots, 1, 6) },
+		  { DOTS_LIST_ROW(4), TILE_FN(dots, 4, 5), TILE_FN(dots, 4, 6) } },
 	.transpose = transpose_avx,
 };
 // clang-format on

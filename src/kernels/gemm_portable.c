@@ -21,6 +21,15 @@ static inline void store(real *p, vec16 v)
 	memcpy(p, &v, sizeof(v));
 }
 
+static inline real sum_of(vec16 v)
+{
+	real sum = v[0];
+
+	for (size_t i = 1; i < sizeof(v) / sizeof(v[0]); i++)
+		sum += v[i];
+	return sum;
+}
+
 #define VEC vec16
 #define VLEN ((int)(16 / sizeof(real)))
 #define LOAD(p) load(p)
@@ -29,6 +38,9 @@ static inline void store(real *p, vec16 v)
 #define FMA(a, b, c) ((a) * (b) + (c))
 #define MUL(a, b) ((a) * (b))
 #define ADD(a, b) ((a) + (b))
+#define SUM(v) sum_of(v)
+#define DOTS_ROWS 3
+#define DOTS_COLUMNS 4
 #define TILE_NAME gemm_portable
 #define TILE_MR 4
 #define TILE_VECTORS 3
@@ -47,6 +59,8 @@ TILE_DEFINE_ROW(2)
 TILE_DEFINE_ROW(4)
 FLAT_DEFINE_ROW(2)
 FLAT_DEFINE_ROW(4)
+DOTS_DEFINE_ROW(1)
+DOTS_DEFINE_ROW(3)
 
 const struct moka__gemm_kernels moka__gemm_portable = {
 	.name = "portable", .mr = 4, .vector = VLEN, .vectors = 3,
@@ -54,6 +68,10 @@ const struct moka__gemm_kernels moka__gemm_portable = {
 	.rows = { TILE_LIST_ROW(rows, 1), TILE_LIST_ROW(rows, 2), TILE_LIST_ROW(rows, 4) },
 	.columns = { TILE_LIST_ROW(columns, 1), TILE_LIST_ROW(columns, 2), TILE_LIST_ROW(columns, 4) },
 	.flat = { TILE_LIST_ROW(flat, 2), TILE_LIST_ROW(flat, 4) },
+	.dot = dot,
+	.dots_rows = DOTS_ROWS, .dots_columns = DOTS_COLUMNS,
+	.dots = { { DOTS_LIST_ROW(1) },
+		  { DOTS_LIST_ROW(3) } },
 	.transpose = transpose,
 };
 // clang-format on

@@ -6,8 +6,10 @@
  *     SPLAT(x)                 x in every place
  *     FMA(a, b, c) MUL(a, b)   a * b + c, a * b
  *     ADD(a, b)
+ *     SUM(v)                   of a vector's values
  *     TILE_NAME                prefix of the functions
  *     TILE_MR, TILE_VECTORS    the largest tile
+ *     DOTS_ROWS, DOTS_COLUMNS  rows of two matrices whose products are summed at once
  *
  * Sums live in mr * vectors registers; each step loads `vectors` of B and splats mr values of A. The loops have
  * constant bounds and are unrolled away.
@@ -107,6 +109,76 @@ TILE_INLINE void flat(const int mr, const int vectors, int64_t taps, const int64
 	}
 }
 
+/*
+ * A row of a matrix times a vector. The row comes from memory and is read once: four sums at a time are enough to keep up with it, and
+ * it is asked for 4 kB ahead, beyond its end too, where the next row lies.
+ */
+static real dot(int64_t n, const real *a, const real *x)
+{
+	VEC sum[4] = { SPLAT(0), SPLAT(0), SPLAT(0), SPLAT(0) };
+	real rest = 0;
+	int64_t p = 0;
+
+	for (; p + 4 * VLEN <= n; p += 4 * VLEN) {
+		UNROLL
+		for (int i = 0; i < 4; i++) {
+			__builtin_prefetch((const char *)(a + p + i * VLEN) + 4096);
+			sum[i] = FMA(LOAD(a + p + i * VLEN), LOAD(x + p + i * VLEN), sum[i]);
+		}
+	}
+	for (; p + VLEN <= n; p += VLEN)
+		sum[0] = FMA(LOAD(a + p), LOAD(x + p), sum[0]);
+	for (; p < n; p++)
+		rest += a[p] * x[p];
+	return SUM(ADD(ADD(sum[0], sum[1]), ADD(sum[2], sum[3]))) + rest;
+}
+
+/* The same of `rows` rows with each of `columns` others: out[i * DOTS_COLUMNS + j]. */
+TILE_INLINE void dots(const int rows, const int columns, int64_t n, const real *a, int64_t lda, const real *b,
+		      int64_t ldb, real *out)
+{
+	VEC sum[DOTS_ROWS * DOTS_COLUMNS];
+	int64_t p = 0;
+
+	UNROLL
+	for (int i = 0; i < rows * columns; i++)
+		sum[i] = SPLAT(0);
+	for (; p + VLEN <= n; p += VLEN) {
+		VEC x[DOTS_ROWS];
+		UNROLL
+		for (int i = 0; i < rows; i++) {
+			__builtin_prefetch((const char *)(a + i * lda + p) + 1024);
+			x[i] = LOAD(a + i * lda + p);
+		}
+		UNROLL
+		for (int j = 0; j < columns; j++) {
+			const VEC y = LOAD(b + j * ldb + p);
+			UNROLL
+			for (int i = 0; i < rows; i++)
+				sum[i * columns + j] = FMA(x[i], y, sum[i * columns + j]);
+		}
+	}
+	UNROLL
+	for (int i = 0; i < rows; i++) {
+		UNROLL
+		for (int j = 0; j < columns; j++) {
+			real rest = 0;
+			for (int64_t q = p; q < n; q++)
+				rest += a[i * lda + q] * b[j * ldb + q];
+			out[i * DOTS_COLUMNS + j] = SUM(sum[i * columns + j]) + rest;
+		}
+	}
+}
+
+#define DOTS_DEFINE(rows, columns)                                                                                     \
+	static void TILE_FN(dots, rows, columns)(int64_t n, const real *a, int64_t lda, const real *b, int64_t ldb,    \
+						 real *out)                                                            \
+	{                                                                                                              \
+		dots(rows, columns, n, a, lda, b, ldb, out);                                                           \
+	}
+#define DOTS_DEFINE_ROW(rows)                                                                                          \
+	DOTS_DEFINE(rows, 1) DOTS_DEFINE(rows, 2) DOTS_DEFINE(rows, 3) DOTS_DEFINE(rows, 4)
+
 #define FLAT_DEFINE(mr, vectors)                                                                                       \
 	static void TILE_FN(flat, mr, vectors)(int64_t taps, const int64_t *shift, int64_t channels, int64_t plane,    \
 					       const real *a, const real *b, const real *bias, real *c, int64_t ldc)   \
@@ -129,4 +201,6 @@ TILE_INLINE void flat(const int mr, const int vectors, int64_t taps, const int64
 	}
 #define TILE_DEFINE_ROW(mr) TILE_DEFINE(mr, 1) TILE_DEFINE(mr, 2) TILE_DEFINE(mr, 3)
 #define TILE_LIST_ROW(order, mr) { TILE_FN(order, mr, 1), TILE_FN(order, mr, 2), TILE_FN(order, mr, 3) }
+#define DOTS_LIST_ROW(rows)                                                                                            \
+	TILE_FN(dots, rows, 1), TILE_FN(dots, rows, 2), TILE_FN(dots, rows, 3), TILE_FN(dots, rows, 4)
 // clang-format on

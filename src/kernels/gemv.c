@@ -2,65 +2,34 @@
  * gemv.c - a matrix times a vector: each value of the matrix is used once, so the memory sets the pace. Rows (or, for
  * the transpose, columns) are dealt out in fixed pieces; every value of y is the work of one piece.
  */
-#include "internal.h"
+#include "gemm.h"
 
 #include "fast.h"
 
-#define LANES 16
-#define ROWS 4		  /* of A at once: x is loaded once for all of them */
+#define ROWS 4		  /* of A at once, where columns are made: their sums are loaded once for all of them */
 #define ROW_PIECE 16	  /* rows of a piece */
 #define COLUMN_PIECE 2048 /* columns of a piece at most: their y stays in the first cache */
 #define WORTH_A_THREAD 65536
 
 struct gemv {
+	const struct moka__gemm_kernels *k;
 	int64_t m, n, lda;
 	real alpha, beta;
 	const real *a, *x;
 	real *y;
 };
 
-MOKA__INLINE real fold(real *part)
-{
-	for (int w = LANES / 2; w > 0; w /= 2)
-		for (int i = 0; i < w; i++)
-			part[i] += part[i + w];
-	return part[0];
-}
-
 MOKA__INLINE real blend(const struct gemv *g, real sum, real old)
 {
 	return g->beta == 0 ? g->alpha * sum : g->alpha * sum + g->beta * old;
 }
 
-/* `rows` products of a row with x; each row's sum is the same however many are made at once. */
-MOKA__INLINE void dot_rows(const struct gemv *g, int64_t i, const int rows)
-{
-	const real *a = g->a + i * g->lda;
-	real part[ROWS][LANES] = { 0 };
-	int64_t p = 0;
-
-	for (; p + LANES <= g->n; p += LANES)
-		for (int r = 0; r < rows; r++)
-			for (int l = 0; l < LANES; l++)
-				part[r][l] += a[r * g->lda + p + l] * g->x[p + l];
-	for (int l = 0; p + l < g->n; l++)
-		for (int r = 0; r < rows; r++)
-			part[r][l] += a[r * g->lda + p + l] * g->x[p + l];
-	for (int r = 0; r < rows; r++) {
-		const real sum = fold(part[r]);
-		g->y[i + r] = blend(g, sum, g->beta == 0 ? 0 : g->y[i + r]);
-	}
-}
-
-MOKA__CLONES static void rows_piece(void *arg, int64_t begin, int64_t end)
+static void rows_piece(void *arg, int64_t begin, int64_t end)
 {
 	const struct gemv *g = arg;
-	int64_t i = begin;
 
-	for (; i + ROWS <= end; i += ROWS)
-		dot_rows(g, i, ROWS);
-	for (; i < end; i++)
-		dot_rows(g, i, 1);
+	for (int64_t i = begin; i < end; i++)
+		g->y[i] = blend(g, g->k->dot(g->n, g->a + i * g->lda, g->x), g->beta == 0 ? 0 : g->y[i]);
 }
 
 /* Columns [begin, end) of A' x: rows of A, scaled, are added up in y. */
@@ -95,7 +64,7 @@ static int64_t column_piece(int64_t n, int threads)
 void moka_gemv(struct moka_pool *pool, bool trans, int64_t m, int64_t n, real alpha, const real *a, int64_t lda,
 	       const real *x, real beta, real *y)
 {
-	struct gemv g = { m, n, lda, alpha, beta, a, x, y };
+	struct gemv g = { moka__gemm_choose(moka_cpu_isa()), m, n, lda, alpha, beta, a, x, y };
 
 	if (m > 0 && n > 0 && m < WORTH_A_THREAD && m * n < WORTH_A_THREAD)
 		pool = NULL;

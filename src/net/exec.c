@@ -500,6 +500,11 @@ static bool wants_plan(const struct moka_exec_options *o)
 	return o->keep == MOKA_KEEP_OUTPUTS && !o->backward && !o->by_layer && !plans_are_off();
 }
 
+static bool wants_arranged(const struct moka_exec_options *o)
+{
+	return o->backward && o->arrange && !plans_are_off();
+}
+
 static enum moka_status plan_memory(struct moka_exec *e)
 {
 	struct moka_plan *p = NULL;
@@ -507,16 +512,27 @@ static enum moka_status plan_memory(struct moka_exec *e)
 	if (wants_plan(&e->o))
 		MOKA_TRY(moka__plan_get(e->n, e->o.pool, &p));
 	if (!p)
+		MOKA_TRY(moka_net_plain(e->n));
+	if (!p)
 		return moka__plan_blobs(&e->plan, e->n, e->o.keep, &e->arena);
 	return take_plan(e, p) ? MOKA_OK : MOKA_ERR_NOMEM;
 }
 
 static enum moka_status make_exec(struct moka_exec *e, struct moka_error *err)
 {
+	enum moka_status st;
+
 	MOKA_TRY(check_net(e->n, err));
 	MOKA_TRY(moka__net_fill(e->n, err));
-	if (!make_tables(e) || plan_memory(e) ||
-	    (e->o.backward && e->o.arrange && !plans_are_off() && moka__arrange(e)))
+	if (!make_tables(e))
+		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
+	st = plan_memory(e);
+	if (st)
+		return moka_fail(err, st,
+				 st == MOKA_ERR_NOMEM
+					 ? "no memory for an execution"
+					 : "the net's weights, which were given back, can't be read again");
+	if (wants_arranged(&e->o) && moka__arrange(e))
 		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
 	MOKA_TRY(make_block(e, err));
 	MOKA_TRY(make_views(e, err));

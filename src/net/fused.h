@@ -7,6 +7,7 @@
  *     stretch.c  which works run a few images of a batch at a time
  *     place.c    where each value lies in the block
  *     pack.c     weights packed for the kernels, once a net
+ *     lend.c     plain weights given back while they are packed
  *     planned.c  all of it, one plan a net;  steps.c an execution's pass over it;  describe.c the plan for people
  *
  * A value is what a blob holds between two works: an in-place layer makes a new value of its blob. A work is a kernel's call,
@@ -130,7 +131,7 @@ enum moka_status moka__plan_place(struct moka_plan *p);
 int moka__value_root(const struct moka_plan *p, int value, int64_t *at);
 
 /* pack.c */
-enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_pool *pool);
+enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_net *n, struct moka_pool *pool);
 uint64_t moka__weights_version(const struct moka_net *n);
 bool moka__weights_watched(const struct moka_net *n);
 uint64_t moka__weights_sum(const struct moka_net *n);
@@ -139,6 +140,13 @@ uint64_t moka__weights_sum(const struct moka_net *n);
 enum moka_status moka__plan_get(struct moka_net *n, struct moka_pool *pool, struct moka_plan **out);
 /* Packs again where weights have changed since. Cheap where they haven't. */
 enum moka_status moka__plan_refresh(struct moka_net *n, struct moka_pool *pool);
+
+/* lend.c; the shared lock is held */
+bool moka__lends(const struct moka_net *n);
+bool moka__param_is_packed(const struct moka_plan *p, int param); /* by every use of it */
+void moka__lend_packed(struct moka_net *n, const struct moka_plan *p,
+		       const struct moka__work *w); /* has just been packed */
+enum moka_status moka__lend_restore(struct moka_net *n);
 
 /* steps.c */
 bool moka__steps_bind(struct moka_exec *e);

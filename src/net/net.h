@@ -62,6 +62,7 @@ struct moka_param {
 	const char *from; /* weights file it was taken from; NULL: filler */
 	bool unfilled;	  /* reserved, its filler has not run yet */
 	bool borrowed;	  /* data is another net's (moka_net_share) */
+	bool given_back;  /* data holds nothing now: a plan has it packed (moka_net_lend) */
 };
 
 struct moka_net_layer {
@@ -83,6 +84,12 @@ struct moka_net_layer {
 	bool runnable;	       /* has forward, or needs none (an input) */
 	bool is_input;	       /* its tops are the net's inputs: whoever runs the net fills them */
 };
+
+/*
+ * Brings a net's values again: calls moka_net_load() with every file that they came from, in the same order.
+ */
+struct moka_net;
+typedef enum moka_status moka_net_again_fn(void *arg, struct moka_net *n);
 
 struct moka_net {
 	struct moka_arena arena;
@@ -106,7 +113,10 @@ struct moka_net {
 	int64_t memory_limit_bytes;
 	/* what inference makes of the parameters (packed weights) is kept while this stays the same: moka_net_touch() */
 	uint64_t weights_version;
-	bool weights_watched;		   /* moka_net_watch() */
+	bool weights_watched;	  /* moka_net_watch() */
+	moka_net_again_fn *again; /* moka_net_lend() */
+	void *again_arg;
+	bool restoring;
 	const struct moka_net *weights_of; /* whose parameters it uses (moka_net_share) */
 	struct moka__shared *shared;	   /* the plan of its inferences */
 };
@@ -160,11 +170,18 @@ enum moka_status moka_net_reserve(struct moka_net *n, uint64_t seed, struct moka
  * Test nets: parameters with the same layer name, index and shape as in `from` use from's memory (from must be allocated and outlive n);
  * the others are allocated and filled. Instead of moka_net_allocate().
  */
-enum moka_status moka_net_share(struct moka_net *n, const struct moka_net *from, struct moka_error *err);
+enum moka_status moka_net_share(struct moka_net *n, struct moka_net *from, struct moka_error *err);
 /* Parameters' data have been changed: executions pack them again before their next pass. */
 void moka_net_touch(struct moka_net *n);
 /* Parameters' data may be changed at any time between passes from now on (somebody holds a pointer to them): executions look. */
 void moka_net_watch(struct moka_net *n);
+/*
+ * For a net that only infers: weights that a plan has packed may be given back to the system, since again(arg, n) can bring them (the files
+ * stay open as long as the net). After loading, before the first execution. Whoever wants plain values (moka_net_watch() and an execution layer by
+ * layer do it by themselves) calls moka_net_plain() first: everything is there again, and stays.
+ */
+void moka_net_lend(struct moka_net *n, moka_net_again_fn *again, void *arg);
+enum moka_status moka_net_plain(struct moka_net *n);
 /*
  * Takes weights by layer name. What doesn't fit (a blob of another shape: which dimension), was not used, or stayed at its filler goes to f
  * as findings ("weights-mismatch" error, "weights-unused" and "weights-missing" warnings). Legacy 1x1xMxN shapes fit (M, N). A net whose

@@ -59,11 +59,12 @@ static void take_slopes(const struct moka_plan *p, const struct moka__work *w)
 		w->slopes[i] = v[op.slopes].data[op.slopes_shared ? 0 : i];
 }
 
-enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_pool *pool)
+enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_net *n, struct moka_pool *pool)
 {
 	struct moka_arena arena;
 	enum moka_status st = MOKA_OK;
 
+	MOKA_TRY(moka__lend_restore(n));
 	moka_arena_init(&arena, 0);
 	for (int i = 0; !st && i < p->n_works; i++) {
 		const struct moka__work *w = &p->works[i];
@@ -83,6 +84,8 @@ enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_pool *pool)
 			st = moka_conv_op_pack(w->conv, pool, p->n->params[nl->params[0]].data,
 					       w->op.conv.bias ? p->n->params[nl->params[1]].data : NULL, w->scale,
 					       w->shift);
+		if (!st)
+			moka__lend_packed(n, p, w);
 	}
 	moka_arena_release(&arena);
 	return st;
@@ -97,6 +100,7 @@ void moka_net_touch(struct moka_net *n)
 
 void moka_net_watch(struct moka_net *n)
 {
+	moka_net_plain(n);
 	n->weights_watched = true;
 	moka_net_touch(n);
 }

@@ -79,13 +79,17 @@ static double worth(const struct moka__work *w)
 	       (double)MOKA_MAX(moka_conv_op_bytes(w->conv), (size_t)1);
 }
 
-static int64_t param_bytes(const struct moka_net *n)
+/* What all packed weights may take, so that a model is in memory at most twice: as much as the plain ones, and once more what is given back. */
+static int64_t packed_budget(const struct moka_plan *p)
 {
 	int64_t bytes = 0;
 
-	for (int i = 0; i < n->n_params; i++)
-		bytes += MOKA_MAX(n->params[i].count, 0) * (int64_t)sizeof(real);
-	return bytes;
+	for (int i = 0; i < p->n->n_params; i++) {
+		const bool returned = (!p->n->param_block || moka__lends(p->n)) && moka__param_is_packed(p, i);
+
+		bytes += MOKA_MAX(p->n->params[i].count, 0) * (int64_t)sizeof(real) * (returned ? 2 : 1);
+	}
+	return MOKA_MAX(bytes, SMALL_MODEL);
 }
 
 /*
@@ -95,7 +99,7 @@ static int64_t param_bytes(const struct moka_net *n)
  */
 static enum moka_status keep_to_budget(struct moka_plan *p)
 {
-	const int64_t budget = MOKA_MAX(param_bytes(p->n), SMALL_MODEL);
+	const int64_t budget = packed_budget(p);
 	int64_t packed = 0;
 
 	for (int i = 0; i < p->n_works; i++)
@@ -226,7 +230,7 @@ static enum moka_status pack(struct moka_net *n, struct moka_plan *p, struct mok
 
 	if (p->packed == version && sum == n->shared->sum)
 		return MOKA_OK;
-	MOKA_TRY(moka__plan_pack(p, pool));
+	MOKA_TRY(moka__plan_pack(p, n, pool));
 	n->shared->sum = sum;
 	__atomic_store_n(&p->packed, version, __ATOMIC_RELEASE);
 	return MOKA_OK;

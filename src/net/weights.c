@@ -110,6 +110,8 @@ static bool check_blob(struct load *s, const struct moka_net_layer *nl, int i, c
 
 static void copy_blob(const struct load *s, struct moka_param *p, const struct moka_blob_view *v)
 {
+	if (s->n->restoring && !p->given_back)
+		return;
 	for (int64_t at = 0; p->data && at < v->count; at += PIECE) {
 		int64_t n = MOKA_MIN(PIECE, v->count - at);
 

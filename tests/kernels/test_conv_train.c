@@ -117,10 +117,9 @@ static void each_product(const struct row *r, const struct values *v, double *y,
 		const int64_t area = v->out[0] * v->out[1], p = at % area, o = at / area % r->outputs,
 			      n = at / area / r->outputs;
 		for (int64_t k = 0; k < ins * taps; k++) {
-			const int64_t iy = p / v->out[1] * r->stride[0] - r->pad[0] +
-					   k % taps / r->kernel[1] * r->dilation[0];
-			const int64_t ix = p % v->out[1] * r->stride[1] - r->pad[1] +
-					   k % r->kernel[1] * r->dilation[1];
+			const int64_t iy =
+				p / v->out[1] * r->stride[0] - r->pad[0] + k % taps / r->kernel[1] * r->dilation[0];
+			const int64_t ix = p % v->out[1] * r->stride[1] - r->pad[1] + k % r->kernel[1] * r->dilation[1];
 			const int64_t c = o / outs * ins + k / taps;
 			const int64_t i = ((n * r->channels + c) * r->height + iy) * r->width + ix;
 			if (iy < 0 || ix < 0 || iy >= r->height || ix >= r->width)

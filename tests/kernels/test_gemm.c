@@ -139,14 +139,14 @@ T_TEST(alpha_and_beta)
 			}
 }
 
-/* Large enough that the work is really dealt out: columns, rows, turned. */
+/* Large enough that the work is really dealt out: columns, rows, turned; few rows, in several parts of k. */
 T_TEST(work_that_is_shared)
 {
 	static const struct product rows[] = {
-		{ false, false, 70, 1500, 300, 0, 1, 0 },
-		{ true, false, 700, 49, 90, 0, 1, 1 },
-		{ false, true, 60, 900, 600, 0, 1, 1 },
-		{ true, true, 30, 1100, 300, 0, 2, 0 },
+		{ false, false, 70, 1500, 300, 0, 1, 0 }, { true, false, 700, 49, 90, 0, 1, 1 },
+		{ false, true, 60, 900, 600, 0, 1, 1 },	  { true, true, 30, 1100, 300, 0, 2, 0 },
+		{ false, true, 2, 77, 17000, 3, 1, 1 },	  { false, true, 7, 101, 9001, 0, (real)0.5, 0 },
+		{ false, true, 8, 50, 4100, 1, 1, -1 },
 	};
 
 	for (size_t i = 0; i < MOKA_COUNT(rows); i++)

@@ -1,7 +1,8 @@
-/* test_fused_run.c - a planned net at work: no allocation after the first pass; many threads on one net; weights that change. */
+/* test_fused_run.c - a planned net at work: no allocation and no system call after the first pass; many threads on one net; weights that change. */
 #include "fused_net.h"
 
 #include <pthread.h>
+#include <signal.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
 #define COUNTS 0
@@ -90,6 +91,84 @@ T_TEST(a_pass_allocates_nothing)
 		}
 	moka_pool_free(two);
 }
+
+/* ---- system calls -------------------------------------------------------------------------------------------- */
+
+#if defined(__linux__) && defined(__x86_64__) && COUNTS
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/*
+ * From here on, every thread of this process dies with its first system call. With helpers: they may wait for another thread and wake it
+ * (they sleep when they have had nothing to do for a while), and do what every thread does once when it begins.
+ */
+static bool forbid_system_calls(bool helpers)
+{
+	static const unsigned allowed[] = { SYS_exit_group,	SYS_futex,	     SYS_sched_yield,
+					    SYS_rt_sigprocmask, SYS_set_robust_list, SYS_rseq };
+	const size_t n = helpers ? MOKA_COUNT(allowed) : 1;
+	struct sock_filter rules[MOKA_COUNT(allowed) + 3];
+	const struct sock_fprog program = { (unsigned short)(n + 3), rules };
+
+	rules[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (size_t i = 0; i < n; i++)
+		rules[1 + i] =
+			(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i], (unsigned char)(n - i), 0);
+	rules[n + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	rules[n + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+}
+
+#define REFUSED 77
+
+/* In a process of its own: passes of a net without a system call. What became of it: 0, REFUSED, or a signal. */
+static int quiet_passes(uint64_t seed, int threads, bool breaks_the_rule)
+{
+	const pid_t child = fork();
+	int status = 0;
+
+	assert_true(child >= 0);
+	if (!child) {
+		struct moka_pool *pool = threads > 1 ? moka_pool_new(threads) : NULL;
+		struct moka_exec *e;
+		struct nets t;
+
+		open_random(&t, seed);
+		e = fused_exec(t.n, false, pool);
+		fused_forward(e, t.n);
+		if (!forbid_system_calls(threads > 1))
+			_exit(REFUSED);
+		for (int i = 0; i < 3; i++)
+			moka_exec_forward(e, 0, t.n->n_layers, NULL, NULL);
+		if (breaks_the_rule)
+			(void)getppid();
+		_exit(0);
+	}
+	assert_true(waitpid(child, &status, 0) == child);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+T_TEST(a_pass_makes_no_system_call)
+{
+	if (quiet_passes(1, 1, false) == REFUSED)
+		T_SKIP("this machine doesn't let a process forbid itself system calls");
+	T_INT(quiet_passes(1, 1, true), SIGSYS);
+	for (uint64_t seed = 0; seed < 20; seed++)
+		for (int threads = 1; threads < 4; threads++)
+			T_INT(quiet_passes(seed, threads, false), 0);
+}
+#else
+T_TEST(a_pass_makes_no_system_call)
+{
+	T_SKIP("a sanitizer makes system calls by itself, other systems' are not known here");
+}
+#endif
 
 /* ---- many threads -------------------------------------------------------------------------------------------- */
 
@@ -257,11 +336,9 @@ T_TEST(parts_of_a_pass_are_refused)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(a_pass_allocates_nothing),
-	T_CASE(many_threads_one_net),
-	T_CASE(one_pool_many_callers),
-	T_CASE(watched_weights_are_seen),
-	T_CASE(a_net_that_shares_sees_changes_too),
+	T_CASE(a_pass_allocates_nothing),    T_CASE(a_pass_makes_no_system_call),
+	T_CASE(many_threads_one_net),	     T_CASE(one_pool_many_callers),
+	T_CASE(watched_weights_are_seen),    T_CASE(a_net_that_shares_sees_changes_too),
 	T_CASE(parts_of_a_pass_are_refused),
 };
 

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdatomic.h>
 
-#if MOKA__GUARD
+#if MOKA__GUARD || defined(__SANITIZE_THREAD__)
 #define COUNTS_ALLOCATIONS 0 /* the sanitizer owns malloc */
 #else
 #define COUNTS_ALLOCATIONS 1

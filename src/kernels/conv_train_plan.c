@@ -1,0 +1,242 @@
+/*
+ * conv_train_plan.c - a convolution of training planned once: which algorithms, and the phases of its gradient of data.
+ *
+ * The gradient of data is a convolution of dy with the kernel turned around, inputs and outputs changing places. Strides cut dx into
+ * phases: the rows (columns) of dx that are equal modulo the stride see the same taps, each phase is a convolution
+ * of its own whose outputs are a stride apart.
+ */
+#include "conv_train_plan.h"
+
+#include <stdlib.h>
+
+static bool sizes(const struct moka_conv_train_desc *d, int64_t out[2])
+{
+	const int64_t in[2] = { d->height, d->width };
+
+	for (int i = 0; i < 2; i++) {
+		if (d->kernel[i] < 1 || d->stride[i] < 1 || d->dilation[i] < 1 || d->pad[i] < 0 || in[i] < 1)
+			return false;
+		out[i] = in[i] + 2 * d->pad[i] - (d->dilation[i] * (d->kernel[i] - 1) + 1);
+		if (out[i] < 0)
+			return false;
+		out[i] = out[i] / d->stride[i] + 1;
+	}
+	return d->images > 0 && d->channels > 0 && d->outputs > 0 && d->group > 0;
+}
+
+bool moka_conv_train_takes(const struct moka_conv_train_desc *d)
+{
+	const int64_t b = moka_block();
+	int64_t out[2];
+
+	if (b == 1 || !sizes(d, out))
+		return false;
+	if ((d->in_block != 1 && d->in_block != b) || (d->out_block != 1 && d->out_block != b))
+		return false;
+	return d->group == 1 || (d->channels % (d->group * b) == 0 && d->outputs % (d->group * b) == 0);
+}
+
+/* ---- the plan --------------------------------------------------------------------------------------- */
+
+static bool three_by_three(const struct moka_conv_train_desc *d)
+{
+	return d->kernel[0] == 3 && d->kernel[1] == 3 && d->stride[0] == 1 && d->stride[1] == 1 &&
+	       d->dilation[0] == 1 && d->dilation[1] == 1;
+}
+
+/* Few channels of a plain image: steps for each, rather than blocks with spare lanes. */
+static bool by_steps(int64_t channels, int block)
+{
+	return channels < 4 * block && channels % block && (channels % block < 3 * block / 4);
+}
+
+/*
+ * Whether F(4x4) is worth it: multiply-adds at full speed, with a vector's way through the transforms and what making the weights in
+ * every pass takes.
+ */
+static bool winograd_pays(const struct moka_conv_train *t, const int64_t out[2])
+{
+	const int64_t tiles = t->d.images * moka__ceil_div(out[0], 4) * moka__ceil_div(out[1], 4);
+	const double in = (double)(t->in_blocks * t->k->block), outs = (double)(t->out_blocks * t->k->block);
+	const double direct = (double)(t->d.images * out[0] * out[1]) * 9 * in * outs * 1.06;
+
+	return (double)tiles * 36 * (in * outs * 1.1 + (in + outs) * 12) + in * outs * 250 < direct;
+}
+
+/* More than this of Winograd's weights would pass through memory on their way. */
+#define LATE_BYTES ((int64_t)4 * 1000 * 1000)
+
+static bool is_late(const struct moka_conv_op *op)
+{
+	return op->tile && op->n_weights * (int64_t)sizeof(real) > LATE_BYTES;
+}
+
+static struct moka_conv_desc forward_desc(const struct moka_conv_train *t)
+{
+	const struct moka_conv_train_desc *d = &t->d;
+	const int b = t->k->block;
+
+	return (struct moka_conv_desc){ .images = d->images,
+					.channels = d->channels,
+					.height = d->height,
+					.width = d->width,
+					.outputs = d->outputs,
+					.group = 1,
+					.kernel = { d->kernel[0], d->kernel[1] },
+					.stride = { d->stride[0], d->stride[1] },
+					.pad = { d->pad[0], d->pad[1] },
+					.dilation = { d->dilation[0], d->dilation[1] },
+					.in_block = t->first ? 1 : b,
+					.out_block = b };
+}
+
+static enum moka_status plan_forward(struct moka_conv_train *t)
+{
+	const struct moka_conv_desc d = forward_desc(t);
+	enum moka_conv_algorithm a = t->first ? MOKA_CONV_FIRST : MOKA_CONV_DIRECT;
+
+	if (!t->first && three_by_three(&t->d) && winograd_pays(t, t->out))
+		a = MOKA_CONV_WINOGRAD4;
+	if (moka__conv_op_plan(&t->forward.op, &d, t->out, a))
+		return MOKA_ERR_NOMEM;
+	t->forward.late = is_late(t->forward.op);
+	return MOKA_OK;
+}
+
+/* Taps of one axis that places from, from + stride ... see: which, and how far from place / stride it looks. Returns how many. */
+static int64_t phase_taps(const struct moka_conv_train_desc *d, int axis, int64_t from, int64_t *tap, int64_t *at)
+{
+	int64_t n = 0;
+
+	for (int64_t k = d->kernel[axis] - 1; k >= 0; k--) {
+		const int64_t far = from + d->pad[axis] - k * d->dilation[axis];
+		if (far % d->stride[axis])
+			continue;
+		tap[n] = k, at[n++] = far / d->stride[axis];
+	}
+	return n;
+}
+
+/* The gradient of data with stride 1, by an algorithm that takes padding, if there is one. */
+static enum moka_conv_algorithm data_algorithm(const struct moka_conv_train *t, const struct moka_conv_desc *d,
+					       const int64_t size[2])
+{
+	const struct moka_conv_train_desc *of = &t->d;
+
+	if (of->stride[0] != 1 || of->stride[1] != 1 || d->pad[0] < 0 || d->pad[1] < 0)
+		return MOKA_CONV_DIRECT;
+	if (of->out_block == 1 && by_steps(of->outputs, t->k->block))
+		return MOKA_CONV_FIRST;
+	return three_by_three(of) && winograd_pays(t, size) ? MOKA_CONV_WINOGRAD4 : MOKA_CONV_DIRECT;
+}
+
+static enum moka_status plan_phase(struct moka_conv_train *t, struct moka__conv_phase *p, const int64_t from[2],
+				   int64_t *memory)
+{
+	const struct moka_conv_train_desc *of = &t->d;
+	const int64_t in[2] = { of->height, of->width }, most = of->kernel[0] + of->kernel[1];
+	int64_t *tap[2] = { memory, memory + of->kernel[0] }, *at[2] = { tap[0] + most, tap[1] + most };
+	struct moka_conv_desc d = forward_desc(t);
+	enum moka_conv_algorithm a;
+	int64_t size[2], n = 0;
+
+	d.channels = of->outputs, d.outputs = of->channels, d.height = t->out[0], d.width = t->out[1];
+	for (int i = 0; i < 2; i++) {
+		p->from[i] = from[i];
+		size[i] = moka__ceil_div(in[i] - from[i], of->stride[i]);
+		d.kernel[i] = phase_taps(of, i, from[i], tap[i], at[i]);
+		d.pad[i] = of->dilation[i] * (of->kernel[i] - 1) - of->pad[i];
+		d.stride[i] = 1;
+	}
+	p->turned = true;
+	if (d.kernel[0] * d.kernel[1] == 0)
+		return MOKA_OK;
+	d.in_block = d.out_block = t->k->block;
+	p->scatter = moka__conv_scatter_pays(t);
+	a = p->scatter ? MOKA_CONV_DIRECT : data_algorithm(t, &d, size);
+	d.in_block = a == MOKA_CONV_FIRST ? 1 : d.in_block;
+	p->taps = malloc((size_t)(d.kernel[0] * d.kernel[1]) * sizeof(*p->taps));
+	if (!p->taps || moka__conv_op_plan(&p->op, &d, size, a))
+		return MOKA_ERR_NOMEM;
+	p->late = is_late(p->op);
+	for (int64_t i = 0; i < d.kernel[0]; i++)
+		for (int64_t k = 0; k < d.kernel[1]; k++, n++) {
+			p->taps[n] = tap[0][i] * of->kernel[1] + tap[1][k];
+			if (a == MOKA_CONV_DIRECT)
+				p->op->taps[2 * n] = at[0][i], p->op->taps[2 * n + 1] = at[1][k];
+		}
+	p->op->target = (struct moka__conv_target){
+		{ of->stride[0], of->stride[1] }, { from[0], from[1] }, of->height, of->width
+	};
+	return MOKA_OK;
+}
+
+static enum moka_status plan_data(struct moka_conv_train *t)
+{
+	const struct moka_conv_train_desc *d = &t->d;
+	const int64_t n[2] = { MOKA_MIN(d->stride[0], d->height), MOKA_MIN(d->stride[1], d->width) };
+	int64_t *memory = malloc(2 * (size_t)(d->kernel[0] + d->kernel[1]) * sizeof(*memory));
+	enum moka_status status = MOKA_OK;
+
+	t->data = calloc((size_t)(n[0] * n[1]), sizeof(*t->data));
+	if (!t->data || !memory)
+		status = MOKA_ERR_NOMEM;
+	for (int64_t i = 0; !status && i < n[0] * n[1]; i++) {
+		const int64_t from[2] = { i / n[1], i % n[1] };
+		status = plan_phase(t, &t->data[t->n_data++], from, memory);
+	}
+	free(memory);
+	return status;
+}
+
+enum moka_status moka_conv_train_new(struct moka_conv_train **out, const struct moka_conv_train_desc *d)
+{
+	struct moka_conv_train *t;
+	enum moka_status status;
+
+	*out = NULL;
+	if (!moka_conv_train_takes(d))
+		return MOKA_ERR_ARG;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return MOKA_ERR_NOMEM;
+	t->d = *d;
+	t->groups = d->group;
+	t->d.group = 1, t->d.channels /= d->group, t->d.outputs /= d->group;
+	t->k = moka__blocked_choose();
+	sizes(d, t->out);
+	t->taps = d->kernel[0] * d->kernel[1];
+	t->in_blocks = moka__ceil_div(t->d.channels, t->k->block);
+	t->out_blocks = moka__ceil_div(t->d.outputs, t->k->block);
+	t->first = d->in_block == 1 && by_steps(t->d.channels, t->k->block);
+	status = plan_forward(t);
+	if (!status)
+		status = plan_data(t);
+	if (!status && !moka__conv_weights_plan(t))
+		status = MOKA_ERR_NOMEM;
+	if (status) {
+		moka_conv_train_free(t);
+		return status;
+	}
+	*out = t;
+	return MOKA_OK;
+}
+
+void moka_conv_train_free(struct moka_conv_train *t)
+{
+	if (!t)
+		return;
+	moka_conv_op_free(t->forward.op);
+	for (int64_t i = 0; i < t->n_data; i++) {
+		moka_conv_op_free(t->data[i].op);
+		free(t->data[i].taps);
+	}
+	free(t->data);
+	free(t->weights.groups);
+	free(t);
+}
+
+const char *moka_conv_train_name(const struct moka_conv_train *t)
+{
+	return moka_conv_op_name(t->forward.op);
+}

@@ -1,0 +1,170 @@
+/* test_lend.c - weights that a plan has packed are given back, and are there again for whoever wants them. */
+#include "fused_net.h"
+
+#define CONV(name, bottom, outputs)                                                                                    \
+	"layer { name: '" name "' type: 'Convolution' bottom: '" bottom "' top: '" name                                \
+	"' convolution_param { num_output: " outputs " kernel_size: 3 pad: 1 weight_filler { type: 'xavier' } } }\n"
+
+static const char net[] =
+	"layer { name: 'data' type: 'Input' top: 'data' input_param { shape { dim: 2 dim: 64 dim: 9 dim: 8 } } }\n" CONV(
+		"a", "data",
+		"128") "layer { name: 'r' type: 'ReLU' bottom: 'a' top: 'a' }\n" CONV("b", "a",
+										      "96") "layer { name: 'ip' type: 'InnerProduct' bottom: 'b' top: 'ip' inner_product_param { num_output: 40 "
+											    "weight_filler { type: 'xavier' } } }\n";
+
+struct again {
+	int calls;
+	bool fails;
+};
+
+static enum moka_status again(void *arg, struct moka_net *n)
+{
+	struct again *a = arg;
+
+	(void)n;
+	a->calls++;
+	return a->fails ? MOKA_ERR_IO : MOKA_OK;
+}
+
+static int given_back(const struct moka_net *n)
+{
+	int count = 0;
+
+	for (int i = 0; i < n->n_params; i++)
+		count += n->params[i].given_back;
+	return count;
+}
+
+static real *copy_of(const struct moka_param *p)
+{
+	real *copy = malloc((size_t)p->count * sizeof(real));
+
+	memcpy(copy, p->data, (size_t)p->count * sizeof(real));
+	return copy;
+}
+
+static bool same(const struct moka_param *p, const real *values)
+{
+	return !memcmp(p->data, values, (size_t)p->count * sizeof(real));
+}
+
+/* Opens the net lent, keeps copies of its parameters. */
+static void open_lent(struct nets *t, struct again *a, real **copies)
+{
+	nets_run(t, net, (struct moka_net_options){ .phase = MOKA_TEST }, MOKA_KEEP_ALL, NULL);
+	moka_exec_free(t->e);
+	t->e = NULL;
+	moka_net_lend(t->n, again, a);
+	for (int i = 0; i < t->n->n_params; i++)
+		copies[i] = copy_of(&t->n->params[i]);
+}
+
+static void close_lent(struct nets *t, real **copies)
+{
+	for (int i = 0; i < t->n->n_params; i++)
+		free(copies[i]);
+	nets_close(t);
+}
+
+T_TEST(packed_weights_are_given_back_and_come_again)
+{
+	struct again a = { 0, false };
+	struct nets t;
+	struct moka_exec *fused, *plain;
+	real *copies[8];
+
+	open_lent(&t, &a, copies);
+	fused = fused_exec(t.n, false, NULL);
+	fused_forward(fused, t.n);
+	/* both kernels; not the inner product's matrix, which is read where it lies, nor the biases, which are small */
+	T_TRUE(given_back(t.n) == 2);
+	T_TRUE(same(&t.n->params[4], copies[4]) && a.calls == 0);
+	plain = fused_exec(t.n, true, NULL);
+	T_TRUE(given_back(t.n) == 0);
+	for (int i = 0; i < t.n->n_params; i++)
+		T_TRUE(same(&t.n->params[i], copies[i]));
+	fused_forward(plain, t.n);
+	fused_forward(fused, t.n);
+	fused_compare(fused, plain, t.n, 2e-5);
+	/* from now on they stay */
+	moka_net_touch(t.n);
+	fused_forward(fused, t.n);
+	T_TRUE(given_back(t.n) == 0);
+	moka_exec_free(plain);
+	moka_exec_free(fused);
+	close_lent(&t, copies);
+}
+
+T_TEST(changed_weights_are_packed_again)
+{
+	struct again a = { 0, false };
+	struct nets t;
+	struct moka_exec *fused, *plain;
+	real *copies[8];
+
+	open_lent(&t, &a, copies);
+	fused = fused_exec(t.n, false, NULL);
+	fused_forward(fused, t.n);
+	moka_net_watch(t.n);
+	for (int i = 0; i < t.n->n_params; i++)
+		T_TRUE(same(&t.n->params[i], copies[i]));
+	for (int64_t i = 0; i < t.n->params[0].count; i++)
+		t.n->params[0].data[i] *= 2;
+	fused_forward(fused, t.n);
+	T_TRUE(given_back(t.n) == 0);
+	plain = fused_exec(t.n, true, NULL);
+	fused_forward(plain, t.n);
+	fused_compare(fused, plain, t.n, 2e-5);
+	moka_exec_free(plain);
+	moka_exec_free(fused);
+	close_lent(&t, copies);
+}
+
+T_TEST(packed_again_while_given_back)
+{
+	struct again a = { 0, false };
+	struct nets t;
+	struct moka_exec *fused;
+	real *copies[8];
+
+	open_lent(&t, &a, copies);
+	fused = fused_exec(t.n, false, NULL);
+	fused_forward(fused, t.n);
+	moka_net_touch(t.n);
+	fused_forward(fused, t.n);
+	T_TRUE(given_back(t.n) == 2 && a.calls == 1);
+	T_TRUE(!moka_net_plain(t.n));
+	for (int i = 0; i < t.n->n_params; i++)
+		T_TRUE(same(&t.n->params[i], copies[i]));
+	moka_exec_free(fused);
+	close_lent(&t, copies);
+}
+
+T_TEST(values_that_do_not_come_again_are_an_error)
+{
+	struct again a = { 0, true };
+	const struct moka_exec_options o = { .keep = MOKA_KEEP_ALL };
+	struct moka_error err = { 0 };
+	struct nets t;
+	struct moka_exec *fused, *plain = NULL;
+	real *copies[8];
+
+	open_lent(&t, &a, copies);
+	fused = fused_exec(t.n, false, NULL);
+	T_TRUE(moka_exec_new(&plain, t.n, &o, &err) && !plain);
+	T_TRUE(moka_net_plain(t.n) != MOKA_OK);
+	moka_exec_free(fused);
+	close_lent(&t, copies);
+}
+
+static const struct CMUnitTest tests[] = {
+	T_CASE(packed_weights_are_given_back_and_come_again),
+	T_CASE(changed_weights_are_packed_again),
+	T_CASE(packed_again_while_given_back),
+	T_CASE(values_that_do_not_come_again_are_an_error),
+};
+
+int main(int argc, char **argv)
+{
+	return t_main(argc, argv, tests, MOKA_COUNT(tests));
+}
