@@ -307,6 +307,7 @@ static int time_net(struct timing *t, bool json)
 		.keep = t->backward ? MOKA_KEEP_ALL : MOKA_KEEP_OUTPUTS,
 		.backward = t->backward,
 		.by_layer = t->by_layer,
+		.arrange = !t->by_layer,
 		.pool = t->n.pool,
 		.seed = 1,
 	};

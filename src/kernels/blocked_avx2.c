@@ -1,7 +1,7 @@
 /*
  * blocked_avx2.c - blocked kernels for AVX2: tiles of 6 places by 2 blocks or 4 by 3, in 12 of the 16 registers.
  */
-#include "blocked_kernels.h"
+#include "blocked_train_kernels.h"
 
 #ifndef MOKA_REAL_DOUBLE
 
@@ -56,6 +56,8 @@ static void transpose(const float *const *in, float *const *out, bool add)
 #define MIN(a, b) _mm256_min_ps(a, b)
 #define DIV(a, b) _mm256_div_ps(a, b)
 #define SQRT(a) _mm256_sqrt_ps(a)
+#define IF_GT(a, b, x, y) _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ))
+#define IF_EQ(a, b, x, y) _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_EQ_OQ))
 #define NAME moka__blocked_avx2
 #define MOST_GROUP 3
 #define WEIGHTS1 8
@@ -65,6 +67,8 @@ static void transpose(const float *const *in, float *const *out, bool add)
 	{                                                                                                              \
 		8, 6, 4, 0                                                                                             \
 	}
+#define TRAIN_NAME moka__train_avx2
 #include "blocked_text.h"
+#include "train_text.h"
 
 #endif

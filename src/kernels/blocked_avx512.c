@@ -1,7 +1,7 @@
 /*
  * blocked_avx512.c - blocked kernels for AVX-512: tiles of 6 places by 4 blocks or 8 by 3, in 24 of the 32 registers.
  */
-#include "blocked_kernels.h"
+#include "blocked_train_kernels.h"
 
 #ifndef MOKA_REAL_DOUBLE
 
@@ -63,6 +63,8 @@ static void transpose(const float *const *in, float *const *out, bool add)
 #define MIN(a, b) _mm512_min_ps(a, b)
 #define DIV(a, b) _mm512_div_ps(a, b)
 #define SQRT(a) _mm512_sqrt_ps(a)
+#define IF_GT(a, b, x, y) _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), y, x)
+#define IF_EQ(a, b, x, y) _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), y, x)
 #define NAME moka__blocked_avx512
 #define MOST_GROUP 4
 #define WEIGHTS1 16
@@ -72,6 +74,8 @@ static void transpose(const float *const *in, float *const *out, bool add)
 	{                                                                                                              \
 		8, 8, 8, 6                                                                                             \
 	}
+#define TRAIN_NAME moka__train_avx512
 #include "blocked_text.h"
+#include "train_text.h"
 
 #endif

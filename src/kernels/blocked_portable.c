@@ -1,7 +1,7 @@
 /*
  * blocked_portable.c - blocked kernels for any machine, in the vector notation that gcc and clang share; blocks of 8.
  */
-#include "blocked_kernels.h"
+#include "blocked_train_kernels.h"
 
 #ifndef MOKA_REAL_DOUBLE
 
@@ -69,6 +69,16 @@ EASY oct min8(oct a, oct b)
 	return (oct){ min4(a.a, b.a), min4(a.b, b.b) };
 }
 
+EASY oct if_gt(oct a, oct b, oct x, oct y)
+{
+	return (oct){ pick(a.a > b.a, x.a, y.a), pick(a.b > b.b, x.b, y.b) };
+}
+
+EASY oct if_eq(oct a, oct b, oct x, oct y)
+{
+	return (oct){ pick(a.a == b.a, x.a, y.a), pick(a.b == b.b, x.b, y.b) };
+}
+
 EASY oct fma8(oct x, oct y, oct z)
 {
 	return (oct){ x.a * y.a + z.a, x.b * y.b + z.b };
@@ -114,6 +124,8 @@ static void transpose(const float *const *in, float *const *out, bool add)
 #define MIN(a, b) min8(a, b)
 #define DIV(a, b) div8(a, b)
 #define SQRT(a) sqrt8(a)
+#define IF_GT(a, b, x, y) if_gt(a, b, x, y)
+#define IF_EQ(a, b, x, y) if_eq(a, b, x, y)
 #define NAME moka__blocked_portable
 #define MOST_GROUP 2
 #define WEIGHTS1 4
@@ -123,6 +135,8 @@ static void transpose(const float *const *in, float *const *out, bool add)
 	{                                                                                                              \
 		6, 3, 0, 0                                                                                             \
 	}
+#define TRAIN_NAME moka__train_portable
 #include "blocked_text.h"
+#include "train_text.h"
 
 #endif

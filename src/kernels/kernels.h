@@ -100,6 +100,10 @@ void moka_standardise(int64_t n, real mean, real deviation, const real *x, real 
 void moka_relu(int64_t n, real slope, const real *x, real *y);			     /* y = x > 0 ? x : slope x */
 void moka_relu_gradient(int64_t n, real slope, const real *x, const real *dy,
 			real *dx); /* dx = x > 0 ? dy : slope dy */
+/* v = a x + b z; y = v > 0 ? v : slope v */
+void moka_sum_relu(int64_t n, real a, const real *x, real b, const real *z, real slope, real *y);
+/* dx = x > 0 ? d : slope d, where d = dy + dz */
+void moka_relu_gradient_sum(int64_t n, real slope, const real *x, const real *dy, const real *dz, real *dx);
 /* Sums in double from the first value on, for statistics of whole batches. */
 double moka_wide_sum(int64_t n, const real *x);
 double moka_wide_dot(int64_t n, const real *x, const real *y);

@@ -134,6 +134,26 @@ MOKA__CLONES void moka_relu_gradient(int64_t n, real slope, const real *x, const
 	}
 }
 
+MOKA__CLONES void moka_sum_relu(int64_t n, real a, const real *x, real b, const real *z, real slope, real *y)
+{
+	MOKA__EACH
+	for (int64_t i = 0; i < n; i++) {
+		const real v = a * x[i] + b * z[i], low = slope * v;
+
+		y[i] = v > 0 ? v : low;
+	}
+}
+
+MOKA__CLONES void moka_relu_gradient_sum(int64_t n, real slope, const real *x, const real *dy, const real *dz, real *dx)
+{
+	MOKA__EACH
+	for (int64_t i = 0; i < n; i++) {
+		const real v = dy[i] + dz[i], low = slope * v;
+
+		dx[i] = x[i] > 0 ? v : low;
+	}
+}
+
 /* ---- sums in double ------------------------------------------------------------------------------- */
 
 #define WIDE_SUM(n, term)                                                                                              \

@@ -2,6 +2,7 @@
  * affine.c - the geometry and arithmetic of Scale and Bias.
  */
 #include "affine.h"
+#include "kernels/blocked_train.h"
 #include "onnx.h"
 
 static enum moka_status factor_from_settings(const struct moka_layer *l, struct moka_findings *f, int axis,
@@ -84,6 +85,7 @@ bool moka__affine_lower(const struct moka_layer *l,
 	op->kind = MOKA_OP_AFFINE;
 	op->affine.channels = v->dim;
 	op->affine.values = values;
+	op->affine.learned = l->n_bottom == 1;
 	return s->n >= 2 && v->outer == s->d[0] && v->dim == s->d[1] && v->inner == moka_shape_count_range(s, 2, s->n);
 }
 
@@ -177,6 +179,55 @@ void moka__affine_backward(struct moka_pool *pool, const struct moka__affine *v,
 		moka_parallel(pool, sums_piece, &j, v->dim, MOKA_MIN(MOKA_MAX(v->dim / 4, 1), MOST_FACTORS));
 	if (dx && (scale || dx != dy))
 		run_rows(pool, gradient_piece, &j);
+}
+
+/* ---- blobs in blocks -------------------------------------------------------------------------------- */
+
+static bool per_channel(const struct moka_layer *l)
+{
+	const struct moka__affine *v = l->priv;
+	const struct moka_shape *s = &l->bottom[0].shape;
+
+	return s->n == 4 && v->outer == s->d[0] && v->dim == s->d[1] && v->inner == s->d[2] * s->d[3];
+}
+
+enum moka_layout moka__affine_layout(const struct moka_layer *l, int block)
+{
+	(void)block;
+	return l->n_bottom == 1 && per_channel(l) ? MOKA_LAYOUT_ALIKE : MOKA_LAYOUT_PLAIN;
+}
+
+static struct moka_tensor tensor(const struct moka_shape *s, int block, real *data)
+{
+	return (struct moka_tensor){ data, s->d[0], s->d[1], s->d[2], s->d[3], block, s->d[1] * s->d[2] * s->d[3] };
+}
+
+enum moka_status moka__affine_fit(const struct moka_layer *l, struct moka_fit *f)
+{
+	if (f->bottom_block[0] > 1) {
+		const struct moka_tensor x = tensor(&l->bottom[0].shape, f->bottom_block[0], NULL);
+
+		f->scratch_bytes = MOKA_MAX(f->scratch_bytes, moka_affine_scratch(&x));
+	}
+	return MOKA_OK;
+}
+
+void moka__affine_blocked_forward(const struct moka_call *c, const real *scale, const real *bias)
+{
+	const struct moka_tensor x = tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].data),
+				 y = tensor(c->top[0].shape, c->top[0].block, c->top[0].data);
+
+	moka_affine(c->pool, scale, bias, NULL, &x, &y);
+}
+
+void moka__affine_blocked_backward(const struct moka_call *c, const real *x, const real *scale, real *dscale,
+				   real *dbias)
+{
+	struct moka_tensor t = tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].data);
+
+	if (x)
+		t.data = (real *)x;
+	moka_affine_backward(c->pool, &t, c->top[0].diff, scale, dscale, dbias, c->bottom[0].diff, c->scratch);
 }
 
 const char *moka__affine_onnx_param(struct moka_onnx *o, int32_t axis, int param)

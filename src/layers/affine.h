@@ -28,6 +28,16 @@ void moka__affine_forward(struct moka_pool *pool, const struct moka__affine *v, 
 void moka__affine_backward(struct moka_pool *pool, const struct moka__affine *v, const real *x, const real *dy,
 			   const real *scale, real *dscale, bool add_scale, real *dbias, bool add_bias, real *dx);
 
+/*
+ * The same over blobs in blocks of channels, where the factor is one parameter a channel (moka__affine_layout()). forward: x and y are
+ * bottom 0's and top 0's, or x a copy of it.
+ */
+enum moka_layout moka__affine_layout(const struct moka_layer *l, int block);
+enum moka_status moka__affine_fit(const struct moka_layer *l, struct moka_fit *f);
+void moka__affine_blocked_forward(const struct moka_call *c, const real *scale, const real *bias);
+void moka__affine_blocked_backward(const struct moka_call *c, const real *x, const real *scale, real *dscale,
+				   real *dbias);
+
 /* For ONNX: the factor (parameter 0, or bottom 1) or a parameter, stretched over the bottom; the value's name. */
 const char *moka__affine_onnx(struct moka_onnx *o, int32_t axis);
 const char *moka__affine_onnx_param(struct moka_onnx *o, int32_t axis, int param);

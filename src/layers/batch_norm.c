@@ -10,6 +10,7 @@
  * this one usually overwrite the top.
  */
 #include "blocks.h"
+#include "kernels/blocked_train.h"
 #include "onnx.h"
 #include "op.h"
 
@@ -168,12 +169,9 @@ static void update_sums(const struct moka_layer *l, struct moka_call *c, const s
 {
 	const struct batch_norm_param *p = l->param;
 	const struct batch_norm *v = l->priv;
-	const real keep = (real)p->moving_average_fraction, m = (real)(v->num * v->inner);
-	const real unbias = m > 1 ? m / (m - 1) : 1;
 
-	c->param[2].data[0] = c->param[2].data[0] * keep + 1;
-	moka_axpby(v->channels, 1, j->mean, keep, c->param[0].data);
-	moka_axpby(v->channels, unbias, j->deviation, keep, c->param[1].data);
+	moka_norm_keep(v->channels, v->num * v->inner, (real)p->moving_average_fraction, j->mean, j->deviation,
+		       c->param[0].data, c->param[1].data, c->param[2].data);
 }
 
 static void kept_statistics(struct moka_call *c, const struct batch_norm_job *j)
@@ -292,12 +290,29 @@ static bool batch_norm_lower(const struct moka_layer *l, struct moka_op *op)
 {
 	const struct batch_norm *v = l->priv;
 
-	if (!v->global || l->bottom[0].shape.n < 2)
+	if (l->bottom[0].shape.n < (v->global ? 2 : 4))
 		return false;
+	if (!v->global) {
+		op->kind = MOKA_OP_NORM;
+		op->norm.eps = (real)((const struct batch_norm_param *)l->param)->eps;
+		op->norm.keep = (real)((const struct batch_norm_param *)l->param)->moving_average_fraction;
+		op->norm.scale = v->scaled ? 3 : -1;
+		op->norm.shift = v->scaled ? 4 : -1;
+		return true;
+	}
 	op->kind = MOKA_OP_AFFINE;
 	op->affine.channels = v->channels;
 	op->affine.values = batch_norm_values;
 	return true;
+}
+
+/* In blocks the net runs it as a NORM, together with what follows. */
+static enum moka_layout batch_norm_layout(const struct moka_layer *l, int block)
+{
+	const struct batch_norm *v = l->priv;
+
+	(void)block;
+	return v->global ? MOKA_LAYOUT_PLAIN : MOKA_LAYOUT_ALIKE;
 }
 
 static enum moka_status batch_norm_onnx(struct moka_onnx *o)
@@ -338,6 +353,6 @@ const struct moka_layer_type moka_layer_batch_norm = {
 	.flags = MOKA_INPLACE | MOKA_PARTIAL,
 	.shape = batch_norm_shape, .forward = batch_norm_forward, .backward = batch_norm_backward,
 	.onnx = batch_norm_onnx,
-	.lower = batch_norm_lower,
+	.lower = batch_norm_lower, .layout = batch_norm_layout,
 };
 /* clang-format on */

@@ -38,7 +38,10 @@ static enum moka_status bias_forward(const struct moka_layer *l, struct moka_cal
 {
 	const real *bias = l->n_bottom > 1 ? c->bottom[1].data : c->param[0].data;
 
-	moka__affine_forward(c->pool, l->priv, c->bottom[0].data, NULL, bias, c->top[0].data);
+	if (c->bottom[0].block > 1)
+		moka__affine_blocked_forward(c, NULL, bias);
+	else
+		moka__affine_forward(c->pool, l->priv, c->bottom[0].data, NULL, bias, c->top[0].data);
 	return MOKA_OK;
 }
 
@@ -47,8 +50,11 @@ static enum moka_status bias_backward(const struct moka_layer *l, struct moka_ca
 	const bool learned = l->n_bottom == 1;
 	real *dbias = learned ? c->param[0].diff : c->bottom[1].diff;
 
-	moka__affine_backward(c->pool, l->priv, NULL, c->top[0].diff, NULL, NULL, false, dbias, learned,
-			      c->bottom[0].diff);
+	if (c->bottom[0].block > 1)
+		moka__affine_blocked_backward(c, NULL, NULL, NULL, dbias);
+	else
+		moka__affine_backward(c->pool, l->priv, NULL, c->top[0].diff, NULL, NULL, false, dbias, learned,
+				      c->bottom[0].diff);
 	return MOKA_OK;
 }
 
@@ -70,6 +76,8 @@ static void bias_values(const struct moka_layer *l, const struct moka_view *para
 
 static bool bias_lower(const struct moka_layer *l, struct moka_op *op)
 {
+	op->affine.scale = -1;
+	op->affine.shift = 0;
 	return l->n_bottom == 1 && moka__affine_lower(l, bias_values, op);
 }
 
@@ -81,6 +89,6 @@ const struct moka_layer_type moka_layer_bias = {
 	.flags = MOKA_INPLACE | MOKA_PARTIAL,
 	.shape = bias_shape, .forward = bias_forward, .backward = bias_backward,
 	.onnx = bias_onnx,
-	.lower = bias_lower,
+	.lower = bias_lower, .layout = moka__affine_layout, .fit = moka__affine_fit,
 };
 /* clang-format on */

@@ -128,6 +128,17 @@ static enum moka_status concat_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+/* Whole images, or whole blocks of channels, lie in a run either way. */
+static enum moka_layout concat_layout(const struct moka_layer *l, int block)
+{
+	const int axis = ((const struct concat *)l->priv)->axis;
+
+	for (int i = 0; axis == 1 && i < l->n_bottom; i++)
+		if (l->bottom[i].shape.n != 4 || l->bottom[i].shape.d[1] % block)
+			return MOKA_LAYOUT_PLAIN;
+	return axis < 2 ? MOKA_LAYOUT_ALIKE : MOKA_LAYOUT_PLAIN;
+}
+
 static bool concat_lower(const struct moka_layer *l, struct moka_op *op)
 {
 	op->kind = MOKA_OP_CONCAT;
@@ -142,6 +153,6 @@ const struct moka_layer_type moka_layer_concat = {
 	.flags = MOKA_PARTIAL,
 	.shape = concat_shape, .forward = concat_forward, .backward = concat_backward,
 	.onnx = concat_onnx,
-	.lower = concat_lower,
+	.lower = concat_lower, .layout = concat_layout,
 };
 /* clang-format on */

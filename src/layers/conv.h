@@ -53,6 +53,13 @@ void moka__bias_gradient(struct moka_pool *pool, int64_t images, int64_t channel
 void moka__depthwise_backward(struct moka_pool *pool, const struct moka__conv *v, const real *w, const real *x,
 			      const real *dy, real *dw, real *dx);
 
+/* conv_blocked.c: the type's layout(), fit() and unfit(), and the passes where fit() made a convolution */
+enum moka_layout moka__conv_layout(const struct moka_layer *l, int block);
+enum moka_status moka__conv_fit(const struct moka_layer *l, struct moka_fit *f);
+void moka__conv_unfit(void *made);
+void moka__conv_made_forward(const struct moka_layer *l, const struct moka_call *c);
+void moka__conv_made_backward(const struct moka_layer *l, const struct moka_call *c);
+
 /* CONV, where there are two spatial axes behind (images, channels) and one bottom. */
 bool moka__conv_lower(const struct moka_layer *l, struct moka_op *op);
 

@@ -199,6 +199,10 @@ enum moka_status moka__conv_forward(const struct moka_layer *l, struct moka_call
 {
 	const struct moka__conv *v = l->priv;
 
+	if (c->made) {
+		moka__conv_made_forward(l, c);
+		return MOKA_OK;
+	}
 	for (int b = 0; b < l->n_bottom; b++)
 		convolve_all(c, v, c->param[0].data, c->bottom[b].data, has_bias(l) ? c->param[1].data : NULL,
 			     c->top[b].data);
@@ -211,6 +215,10 @@ enum moka_status moka__conv_backward(const struct moka_layer *l, struct moka_cal
 	const real *w = c->param[0].data;
 	real *dw = c->param[0].diff;
 
+	if (c->made) {
+		moka__conv_made_backward(l, c);
+		return MOKA_OK;
+	}
 	for (int b = 0; b < l->n_bottom; b++) {
 		const real *x = c->bottom[b].data, *dy = c->top[b].diff;
 		real *dx = c->bottom[b].diff;

@@ -24,5 +24,6 @@ const struct moka_layer_type moka_layer_convolution = {
 	.shape = convolution_shape, .forward = moka__conv_forward, .backward = moka__conv_backward,
 	.onnx = moka__conv_onnx,
 	.lower = moka__conv_lower,
+	.layout = moka__conv_layout, .fit = moka__conv_fit, .unfit = moka__conv_unfit,
 };
 /* clang-format on */

@@ -118,6 +118,13 @@ static bool dropout_lower(const struct moka_layer *l, struct moka_op *op)
 	return l->phase == MOKA_TEST && moka__op_identity(op);
 }
 
+/* In training, the n-th number drawn is for the n-th value of the plain form. */
+static enum moka_layout dropout_layout(const struct moka_layer *l, int block)
+{
+	(void)block;
+	return l->phase == MOKA_TRAIN ? MOKA_LAYOUT_PLAIN : MOKA_LAYOUT_ALIKE;
+}
+
 const struct moka_layer_type moka_layer_dropout = {
 	.schema = { "Dropout", "dropout_param", 108, 12, &dropout_message, "DROPOUT", 6, NULL },
 	.doc = "zeroes values at random while training, scales up the rest",
@@ -131,4 +138,5 @@ const struct moka_layer_type moka_layer_dropout = {
 	.backward = dropout_backward,
 	.onnx = dropout_onnx,
 	.lower = dropout_lower,
+	.layout = dropout_layout,
 };

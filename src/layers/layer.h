@@ -8,6 +8,8 @@
  * Life of a layer:
  *   shape()     once per net build, and again when an input changes its shape. Checks settings, sets top shapes, parameter
  *               shapes, state and scratch sizes, multiply-accumulates, private geometry. Touches no data.
+ *   layout(), fit()  where an execution that trains lays blobs out itself: how they may lie, and, once that is settled, what the
+ *               layer needs for it. Both optional.
  *   forward()   reads bottoms and parameters, writes tops (all of them, every element).
  *   backward()  reads top diffs (and any data); OVERWRITES the bottom diffs that are asked for;
  *               ADDS to the parameter diffs that are asked for.
@@ -105,6 +107,22 @@ struct moka_view {
 	int64_t count;
 	real *data;
 	real *diff; /* NULL where no gradient is wanted: bottoms and params; tops: NULL only where no gradient arrives */
+	int block; /* > 1: in blocks of so many channels (kernels/blocked.h), where the type's layout() allows it; else plain */
+};
+
+/* How blobs of 4 axes with whole blocks of channels may lie where an execution lays them out itself (net/arrange.c). */
+enum moka_layout {
+	MOKA_LAYOUT_PLAIN, /* NCHW, all of them */
+	MOKA_LAYOUT_ALIKE, /* in blocks where all of them are; of those of one pixel it is no matter */
+	MOKA_LAYOUT_ANY,   /* each as it likes */
+};
+
+/* What an execution with settled layouts asks of a layer once, and the layer answers. */
+struct moka_fit {
+	const int *bottom_block, *top_block;
+	int threads;
+	size_t state_bytes, scratch_bytes; /* as shape() left them; may be changed */
+	void *made;			   /* for calls; freed by the type's unfit() */
 };
 
 /* What forward and backward get. */
@@ -114,6 +132,7 @@ struct moka_call {
 	const struct moka_view *param;
 	void *state;	       /* l->state_bytes, 64-byte aligned; NULL where l->state_for_backward and none follows */
 	void *scratch;	       /* l->scratch_bytes, 64-byte aligned */
+	void *made;	       /* by fit(); NULL: nothing */
 	bool backward_follows; /* what backward needs (argmax, masks) must be kept */
 	struct moka_pool *pool;
 	struct moka_gemm_ws *gemm;
@@ -164,6 +183,11 @@ struct moka_layer_type {
 	enum moka_status (*onnx)(struct moka_onnx *o);
 	/* what it is for inference (layers/op.h); NULL or false: it runs as it is. *op comes zeroed */
 	bool (*lower)(const struct moka_layer *l, struct moka_op *op);
+	/* how its blobs may lie in training; NULL: ALIKE of element-wise types, else PLAIN. Asked when every shape is known */
+	enum moka_layout (*layout)(const struct moka_layer *l, int block);
+	/* NULL: shape() has said everything. unfit() where something is made */
+	enum moka_status (*fit)(const struct moka_layer *l, struct moka_fit *f);
+	void (*unfit)(void *made);
 };
 
 /* top[i].shape = bottom[i].shape (or bottom[0]'s). The shape() of most element-wise layers. */

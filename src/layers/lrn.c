@@ -7,6 +7,7 @@
  * The brackets are kept in the state for backward (where none follows they stand in the top until they are used
  * up); scratch holds one blob of intermediate values.
  */
+#include "kernels/blocked_train.h"
 #include "lrn.h"
 #include "pool.h"
 #include "onnx.h"
@@ -164,12 +165,41 @@ static void within_piece(void *arg, int64_t begin, int64_t end)
 	}
 }
 
+/* ---- blobs in blocks -------------------------------------------------------------------------------- */
+
+static enum moka_layout lrn_layout(const struct moka_layer *l, int block)
+{
+	const struct moka__lrn_param *p = l->param;
+
+	(void)block;
+	return p->norm_region == MOKA__ACROSS_CHANNELS && p->beta == 0.75F && p->local_size <= MOKA_LRN_WINDOW &&
+			       l->bottom[0].shape.n == 4 && l->bottom[0].shape.d[1] <= MOKA_LRN_CHANNELS
+		       ? MOKA_LAYOUT_ALIKE
+		       : MOKA_LAYOUT_PLAIN;
+}
+
+static struct moka_tensor blocked_input(const struct moka_call *c)
+{
+	const struct moka_shape *s = c->bottom[0].shape;
+
+	return (struct moka_tensor){ c->bottom[0].data,		 s->d[0], s->d[1], s->d[2], s->d[3], c->bottom[0].block,
+				     s->d[1] * s->d[2] * s->d[3] };
+}
+
 enum moka_status moka__lrn_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct moka__lrn_param *p = l->param;
 	struct lrn_job j = { .v = l->priv, .p = p, .x = c->bottom[0].data, .ratio = c->scratch, .out = c->top[0].data };
 
 	j.scale = c->backward_follows ? c->state : j.out;
+	if (c->bottom[0].block > 1) {
+		const struct moka_tensor x = blocked_input(c);
+
+		/* where no backward follows scratch takes what nobody wants */
+		moka_lrn_across_keep(c->pool, p->local_size, (real)p->alpha, (real)p->k, &x,
+				     c->backward_follows ? c->state : c->scratch, j.out);
+		return MOKA_OK;
+	}
 	if (p->norm_region == MOKA__ACROSS_CHANNELS) {
 		run_planes(c->pool, across_piece, &j);
 	} else {
@@ -232,6 +262,12 @@ enum moka_status moka__lrn_backward(const struct moka_layer *l, struct moka_call
 
 	if (!j.out)
 		return MOKA_OK;
+	if (c->bottom[0].block > 1) {
+		const struct moka_tensor x = blocked_input(c);
+
+		moka_lrn_across_gradient(c->pool, p->local_size, (real)p->alpha, &x, c->state, j.y, j.dy, j.out);
+		return MOKA_OK;
+	}
 	run_flat(c->pool, ratio_piece, &j);
 	if (p->norm_region == MOKA__ACROSS_CHANNELS) {
 		run_planes(c->pool, across_gradient_piece, &j);
@@ -291,6 +327,6 @@ const struct moka_layer_type moka_layer_lrn = {
 	.flags = MOKA_PARTIAL | MOKA_READS_TOP,
 	.shape = moka__lrn_shape, .forward = moka__lrn_forward, .backward = moka__lrn_backward,
 	.onnx = lrn_onnx,
-	.lower = lrn_lower,
+	.lower = lrn_lower, .layout = lrn_layout,
 };
 /* clang-format on */

@@ -26,6 +26,7 @@ enum moka_op_kind {
 	MOKA_OP_SLICE,	/* likewise */
 	MOKA_OP_POOL,	/* 4 axes */
 	MOKA_OP_LRN,	/* across channels, 4 axes */
+	MOKA_OP_NORM,	/* of training: by the batch's mean and deviation, 4 axes */
 	MOKA_OP_IDENTITY, /* every top holds bottom 0's values in their order, perhaps in another shape */
 };
 
@@ -45,7 +46,15 @@ struct moka_op {
 			int64_t channels;
 			void (*values)(const struct moka_layer *l, const struct moka_view *param, real *scale,
 				       real *shift);
+			/* where these are parameters as they stand, which ones (-1: 1, or 0); else false */
+			bool learned;
+			int scale, shift;
 		} affine;
+		/* Kept sums are parameters 0 to 2 (mean, variance, divisor), of which `keep` stays; scale and shift: as above. */
+		struct {
+			real eps, keep;
+			int scale, shift;
+		} norm;
 		struct {
 			real a, b;
 		} add;

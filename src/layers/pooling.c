@@ -10,6 +10,7 @@
  * dilation-th value; a fork for image quality knows the least value, MIN. Those go through pool_nd.c, a plain plane through
  * pool_planes.c.
  */
+#include "kernels/blocked_train.h"
 #include "pooling.h"
 #include "pool.h"
 #include "pool_nd.h"
@@ -335,6 +336,60 @@ enum moka_status moka__pooling_shape(struct moka_layer *l, struct moka_findings 
 	return choose(l, f, v, &s);
 }
 
+/* ---- blobs in blocks -------------------------------------------------------------------------------- */
+
+static enum moka_layout pooling_layout(const struct moka_layer *l, int block)
+{
+	const struct pooling_param *p = l->param;
+	const struct pooling *v = l->priv;
+
+	(void)block;
+	return v->plain && l->n_top == 1 && (p->pool == MOKA__POOL_MAX || p->pool == MOKA__POOL_AVE)
+		       ? MOKA_LAYOUT_ALIKE
+		       : MOKA_LAYOUT_PLAIN;
+}
+
+/* A top of one pixel counts as plain, and lies either way. */
+static struct moka_tensor tensor(const struct moka_shape *s, int block, real *data)
+{
+	return (struct moka_tensor){ data, s->d[0], s->d[1], s->d[2], s->d[3], block, s->d[1] * s->d[2] * s->d[3] };
+}
+
+static struct moka_pool_desc blocked_desc(const struct moka_layer *l)
+{
+	const struct pooling_param *p = l->param;
+	const struct moka__pool *g = &((const struct pooling *)l->priv)->plane;
+
+	return (struct moka_pool_desc){ p->pool == MOKA__POOL_MAX ? MOKA_POOL_MAX : MOKA_POOL_AVERAGE,
+					{ g->kh, g->kw },
+					{ g->sh, g->sw },
+					{ g->ph, g->pw } };
+}
+
+static void blocked_forward(const struct moka_layer *l, struct moka_call *c)
+{
+	const struct moka_pool_desc d = blocked_desc(l);
+	const struct moka_tensor x = tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].data),
+				 y = tensor(c->top[0].shape, c->bottom[0].block, c->top[0].data);
+
+	if (d.kind == MOKA_POOL_MAX && c->backward_follows)
+		moka_pool2d_where(c->pool, &d, &x, &y, c->state);
+	else
+		moka_pool2d(c->pool, &d, &x, &y);
+}
+
+static void blocked_backward(const struct moka_layer *l, struct moka_call *c)
+{
+	const struct moka_pool_desc d = blocked_desc(l);
+	const struct moka_tensor dx = tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].diff),
+				 dy = tensor(c->top[0].shape, c->bottom[0].block, c->top[0].diff);
+
+	if (c->top[0].diff)
+		moka_pool2d_gradient(c->pool, &d, &dy, d.kind == MOKA_POOL_MAX ? c->state : NULL, &dx);
+	else
+		moka_set(c->bottom[0].count, 0, dx.data);
+}
+
 enum moka_status moka__pooling_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct pooling_param *p = l->param;
@@ -344,7 +399,9 @@ enum moka_status moka__pooling_forward(const struct moka_layer *l, struct moka_c
 	real *y = c->top[0].data, *draw = c->scratch, *top_mask = l->n_top > 1 ? c->top[1].data : NULL;
 	int32_t *mask = c->backward_follows ? c->state : NULL;
 
-	if (!v->plain) {
+	if (c->bottom[0].block > 1) {
+		blocked_forward(l, c);
+	} else if (!v->plain) {
 		moka__pool_nd(c->pool, &v->nd, x, y, p->pool == MOKA__POOL_AVE ? NULL : mask, top_mask);
 	} else if (p->pool == MOKA__POOL_MAX) {
 		moka__pool_max(c->pool, g, x, y, mask, top_mask);
@@ -370,6 +427,10 @@ enum moka_status moka__pooling_backward(const struct moka_layer *l, struct moka_
 
 	if (!dx)
 		return MOKA_OK;
+	if (c->bottom[0].block > 1) {
+		blocked_backward(l, c);
+		return MOKA_OK;
+	}
 	if (!v->plain) {
 		moka__pool_nd_gradient(c->pool, &v->nd, dy, c->state, dx);
 		return MOKA_OK;
@@ -488,6 +549,6 @@ const struct moka_layer_type moka_layer_pooling = {
 	.flags = MOKA_PARTIAL,
 	.shape = moka__pooling_shape, .forward = moka__pooling_forward, .backward = moka__pooling_backward,
 	.onnx = pooling_onnx,
-	.lower = pooling_lower,
+	.lower = pooling_lower, .layout = pooling_layout,
 };
 /* clang-format on */

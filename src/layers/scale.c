@@ -68,6 +68,10 @@ static enum moka_status scale_forward(const struct moka_layer *l, struct moka_ca
 
 	if (v->saves_input && c->backward_follows)
 		moka__copy(c->pool, c->bottom[0].count, c->bottom[0].data, c->state);
+	if (c->bottom[0].block > 1) {
+		moka__affine_blocked_forward(c, factor, bias);
+		return MOKA_OK;
+	}
 	moka__affine_forward(c->pool, v, c->bottom[0].data, factor, bias, c->top[0].data);
 	return MOKA_OK;
 }
@@ -80,6 +84,10 @@ static enum moka_status scale_backward(const struct moka_layer *l, struct moka_c
 	const struct moka_view *factor = learned ? &c->param[0] : &c->bottom[1];
 	real *dbias = p->bias_term ? c->param[l->n_param - 1].diff : NULL;
 
+	if (c->bottom[0].block > 1) {
+		moka__affine_blocked_backward(c, v->saves_input ? c->state : NULL, factor->data, factor->diff, dbias);
+		return MOKA_OK;
+	}
 	moka__affine_backward(c->pool, v, v->saves_input ? c->state : c->bottom[0].data, c->top[0].diff, factor->data,
 			      factor->diff, learned, dbias, true, c->bottom[0].diff);
 	return MOKA_OK;
@@ -110,6 +118,8 @@ static void scale_values(const struct moka_layer *l, const struct moka_view *par
 
 static bool scale_lower(const struct moka_layer *l, struct moka_op *op)
 {
+	op->affine.scale = 0;
+	op->affine.shift = ((const struct scale_param *)l->param)->bias_term ? 1 : -1;
 	return l->n_bottom == 1 && moka__affine_lower(l, scale_values, op);
 }
 
@@ -121,6 +131,6 @@ const struct moka_layer_type moka_layer_scale = {
 	.flags = MOKA_INPLACE | MOKA_PARTIAL,
 	.shape = scale_shape, .forward = scale_forward, .backward = scale_backward,
 	.onnx = scale_onnx,
-	.lower = scale_lower,
+	.lower = scale_lower, .layout = moka__affine_layout, .fit = moka__affine_fit,
 };
 /* clang-format on */

@@ -152,6 +152,17 @@ static enum moka_status slice_onnx(struct moka_onnx *o)
 	return o->status;
 }
 
+/* Whole images, or whole blocks of channels, lie in a run either way. */
+static enum moka_layout slice_layout(const struct moka_layer *l, int block)
+{
+	const int axis = ((const struct slice *)l->priv)->axis;
+
+	for (int i = 0; axis == 1 && i < l->n_top; i++)
+		if (l->top[i].shape.n != 4 || l->top[i].shape.d[1] % block)
+			return MOKA_LAYOUT_PLAIN;
+	return axis < 2 ? MOKA_LAYOUT_ALIKE : MOKA_LAYOUT_PLAIN;
+}
+
 static bool slice_lower(const struct moka_layer *l, struct moka_op *op)
 {
 	op->kind = MOKA_OP_SLICE;
@@ -166,6 +177,6 @@ const struct moka_layer_type moka_layer_slice = {
 	.flags = MOKA_PARTIAL,
 	.shape = slice_shape, .forward = slice_forward, .backward = slice_backward,
 	.onnx = slice_onnx,
-	.lower = slice_lower,
+	.lower = slice_lower, .layout = slice_layout,
 };
 /* clang-format on */

@@ -55,6 +55,37 @@ static int64_t blob_count(const struct moka_net *n, int blob)
 	return moka_shape_count(&n->blobs[blob].shape);
 }
 
+static real *data_of(const struct moka_exec *e, int blob)
+{
+	return (real *)(e->base + e->plan.offset[blob]);
+}
+
+static bool writes_in_place(const struct moka_net_layer *nl, int bottom)
+{
+	return bottom < nl->l.n_top && nl->tops[bottom] == nl->bottoms[bottom];
+}
+
+/* Parts of sums but their first, in the order of layers; some are read where another gradient lies. */
+static void lay_out_parts(struct moka_exec *e, struct layout *y)
+{
+	for (int i = 0; i < e->n_sums; i++)
+		e->sums[i].laid_out = 0;
+	for (int i = 0; i < e->n->n_layers; i++) {
+		const struct moka_net_layer *nl = &e->n->layers[i];
+
+		for (int k = 0; k < nl->l.n_bottom; k++) {
+			const int blob = nl->bottoms[k];
+			struct moka__sum *s = e->sum_of[blob] >= 0 ? &e->sums[e->sum_of[blob]] : NULL;
+			int shared;
+
+			if (!s || !nl->bottom_gradient[k] || writes_in_place(nl, k) || !s->laid_out++)
+				continue;
+			shared = moka__join_shared(e, i, k);
+			s->parts[s->laid_out - 1] = shared >= 0 ? e->diff[shared] : take_values(y, s->count);
+		}
+	}
+}
+
 static void lay_out_diffs(struct moka_exec *e, struct layout *y)
 {
 	const struct moka_net *n = e->n;
@@ -67,10 +98,29 @@ static void lay_out_diffs(struct moka_exec *e, struct layout *y)
 
 		if (s->n_parts)
 			s->parts[0] = e->diff[s->blob];
-		for (int k = 1; k < s->n_parts; k++)
-			s->parts[k] = take_values(y, s->count);
 		if (n->blobs[s->blob].gradient_source)
 			s->external = take_values(y, s->count);
+	}
+	lay_out_parts(e, y);
+}
+
+/* What joined layers keep from forward to back. */
+static void lay_out_joins(struct moka_exec *e, struct layout *y)
+{
+	for (int i = 0; i < e->n_joins; i++) {
+		struct moka__join *j = &e->joins[i];
+		const int bottom = e->n->layers[j->layers[0]].bottoms[0];
+
+		if (j->kind != MOKA__JOIN_NORM)
+			continue;
+		if (j->own_x)
+			j->x = take_values(y, blob_count(e->n, j->blob));
+		else if (y->base)
+			j->x = data_of(e, bottom);
+		j->stats = take_values(y, 3 * e->n->blobs[j->blob].shape.d[1]);
+		j->dy = e->diff[j->dy_of >= 0 ? j->dy_of : j->blob];
+		if (j->dy_of >= 0 && !j->own_x) /* nobody writes into its own */
+			e->diff[j->blob] = e->diff[j->dy_of];
 	}
 }
 
@@ -111,7 +161,7 @@ static bool runs_forward(const struct moka_exec *e, int layer)
 static void lay_out(struct moka_exec *e, struct layout *y)
 {
 	const struct moka_net *n = e->n;
-	size_t scratch = e->fused ? moka__steps_scratch(e) : 0;
+	size_t scratch = e->fused ? moka__steps_scratch(e) : e->fit_scratch;
 
 	take(y, e->plan.bytes);
 	if (e->fused)
@@ -125,24 +175,17 @@ static void lay_out(struct moka_exec *e, struct layout *y)
 		lay_out_diffs(e, y);
 		lay_out_param_diffs(e, y);
 	}
+	lay_out_joins(e, y);
 	for (int i = 0; i < n->n_layers; i++) {
 		const struct moka_layer *l = &n->layers[i].l;
 
-		if (l->state_bytes && runs_forward(e, i) && (e->o.backward || !l->state_for_backward))
-			e->steps[i].state = take(y, l->state_bytes);
-		if (e->fused)
-			continue;
-		scratch = MOKA_MAX(scratch, l->scratch_bytes);
+		if (e->steps[i].state_bytes && runs_forward(e, i) && (e->o.backward || !l->state_for_backward))
+			e->steps[i].state = take(y, e->steps[i].state_bytes);
 	}
 	e->scratch = take(y, scratch);
 }
 
 /* ---- gradients that meet ------------------------------------------------------------------------------------ */
-
-static bool writes_in_place(const struct moka_net_layer *nl, int bottom)
-{
-	return bottom < nl->l.n_top && nl->tops[bottom] == nl->bottoms[bottom];
-}
 
 /* Bottoms that fill a diff of `blob`, in the order of layers; in-place ones are not among them. Returns how many; *first: the first layer. */
 static int count_parts(const struct moka_net *n, int blob, int *first)
@@ -238,9 +281,9 @@ static bool plan_sum(struct moka_exec *e, int blob)
 
 /* ---- views ---------------------------------------------------------------------------------------------------- */
 
-static real *data_of(const struct moka_exec *e, int blob)
+static int block_of(const struct moka_exec *e, int blob)
 {
-	return (real *)(e->base + e->plan.offset[blob]);
+	return e->blob_block ? e->blob_block[blob] : 1;
 }
 
 static void view_bottoms(struct moka_exec *e, int layer, int *part)
@@ -251,7 +294,8 @@ static void view_bottoms(struct moka_exec *e, int layer, int *part)
 		int blob = nl->bottoms[i];
 		struct moka_view *v = &e->steps[layer].bottom[i];
 
-		*v = (struct moka_view){ &nl->l.bottom[i].shape, blob_count(e->n, blob), data_of(e, blob), NULL };
+		*v = (struct moka_view){ &nl->l.bottom[i].shape, blob_count(e->n, blob), data_of(e, blob), NULL,
+					 block_of(e, blob) };
 		if (!e->o.backward || !nl->bottom_gradient[i])
 			continue;
 		v->diff = e->diff[blob];
@@ -269,7 +313,19 @@ static void view_tops(struct moka_exec *e, int layer)
 		int blob = nl->tops[i];
 
 		e->steps[layer].top[i] = (struct moka_view){ &nl->l.top[i].shape, blob_count(e->n, blob),
-							     data_of(e, blob), e->diff[blob] };
+							     data_of(e, blob), e->diff[blob], block_of(e, blob) };
+	}
+}
+
+/* A convolution before a NORM in place writes where the NORM keeps its input. */
+static void divert(struct moka_exec *e)
+{
+	for (int i = 0; i < e->n_joins; i++) {
+		const struct moka__join *j = &e->joins[i];
+		const struct moka_blob *b = &e->n->blobs[j->blob];
+
+		if (j->own_x && !j->copies_x)
+			e->steps[b->producer].top[b->producer_top].data = j->x;
 	}
 }
 
@@ -282,7 +338,7 @@ static void view_params(struct moka_exec *e, int layer)
 		real *diff =
 			e->o.backward && nl->param_gradient[i] ? e->param_diff[nl->params[i]][nl->param_uses[i]] : NULL;
 
-		e->steps[layer].param[i] = (struct moka_view){ &nl->l.params[i].shape, p->count, p->data, diff };
+		e->steps[layer].param[i] = (struct moka_view){ &nl->l.params[i].shape, p->count, p->data, diff, 1 };
 	}
 }
 
@@ -299,6 +355,7 @@ static enum moka_status make_views(struct moka_exec *e, struct moka_error *err)
 		moka_rng_seed(&e->steps[i].rng, e->o.seed, (uint64_t)i);
 		e->steps[i].items = -1;
 	}
+	divert(e);
 	return MOKA_OK;
 }
 
@@ -383,6 +440,8 @@ static bool make_tables(struct moka_exec *e)
 		ok &= (e->steps[i].bottom = MOKA_NEWN(a, l->n_bottom + 1, struct moka_view)) != NULL;
 		ok &= (e->steps[i].top = MOKA_NEWN(a, l->n_top + 1, struct moka_view)) != NULL;
 		ok &= (e->steps[i].param = MOKA_NEWN(a, l->n_param + 1, struct moka_view)) != NULL;
+		e->steps[i].state_bytes = l->state_bytes;
+		e->fit_scratch = MOKA_MAX(e->fit_scratch, l->scratch_bytes);
 	}
 	for (int i = 0; ok && i < n->n_blobs; i++)
 		ok = plan_sum(e, i);
@@ -430,11 +489,21 @@ static bool take_plan(struct moka_exec *e, const struct moka_plan *p)
 	return true;
 }
 
-static bool wants_plan(const struct moka_exec_options *o)
+static bool plans_are_off(void)
 {
 	const char *word = getenv("MOKA_PLAN");
 
-	return o->keep == MOKA_KEEP_OUTPUTS && !o->backward && !o->by_layer && (!word || strcmp(word, "off") != 0);
+	return word && !strcmp(word, "off");
+}
+
+static bool wants_plan(const struct moka_exec_options *o)
+{
+	return o->keep == MOKA_KEEP_OUTPUTS && !o->backward && !o->by_layer && !plans_are_off();
+}
+
+static bool wants_arranged(const struct moka_exec_options *o)
+{
+	return o->backward && o->arrange && !plans_are_off();
 }
 
 static enum moka_status plan_memory(struct moka_exec *e)
@@ -464,6 +533,8 @@ static enum moka_status make_exec(struct moka_exec *e, struct moka_error *err)
 				 st == MOKA_ERR_NOMEM
 					 ? "no memory for an execution"
 					 : "the net's weights, which were given back, can't be read again");
+	if (wants_arranged(&e->o) && moka__arrange(e))
+		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
 	MOKA_TRY(make_block(e, err));
 	MOKA_TRY(make_views(e, err));
 	if (e->fused && !moka__steps_bind(e))
@@ -502,6 +573,11 @@ void moka_exec_free(struct moka_exec *e)
 	if (e->block)
 		ASAN_UNPOISON_MEMORY_REGION(e->block, e->block_bytes + MOKA__ALIGN);
 #endif
+	for (int i = 0; e->steps && i < e->n->n_layers; i++)
+		if (e->steps[i].made)
+			e->n->layers[i].l.type->unfit(e->steps[i].made);
+	for (int i = 0; e->seen && i < 2 * e->n->n_blobs; i++)
+		free(e->seen[i]);
 	moka_gemm_ws_free(e->gemm);
 	free(e->block);
 	moka_arena_release(&e->arena);
@@ -528,12 +604,16 @@ static bool has_blob(const struct moka_exec *e, int blob)
 
 real *moka_exec_data(struct moka_exec *e, int blob)
 {
-	return has_blob(e, blob) && e->plan.kept[blob] ? data_of(e, blob) : NULL;
+	if (!has_blob(e, blob) || !e->plan.kept[blob])
+		return NULL;
+	return block_of(e, blob) > 1 ? moka__plain_copy(e, blob, 0, data_of(e, blob)) : data_of(e, blob);
 }
 
 real *moka_exec_diff(struct moka_exec *e, int blob)
 {
-	return has_blob(e, blob) ? e->diff[blob] : NULL;
+	if (!has_blob(e, blob) || !e->diff[blob])
+		return NULL;
+	return block_of(e, blob) > 1 ? moka__plain_copy(e, blob, 1, e->diff[blob]) : e->diff[blob];
 }
 
 real *moka_exec_param_diff(struct moka_exec *e, int param, int use)

@@ -97,6 +97,8 @@ static void ask_layer(const struct moka_net_layer *nl, struct moka_op *op)
 			return;
 	if (!nl->l.type->lower || !nl->l.n_top || !nl->l.n_bottom || !nl->l.type->lower(&nl->l, op))
 		op->kind = MOKA_OP_NONE;
+	if (op->kind == MOKA_OP_NORM) /* of training */
+		*op = (struct moka_op){ .kind = MOKA_OP_NONE };
 }
 
 /* A layer without effect: its tops are other names for its bottom's value. */

@@ -149,11 +149,48 @@ struct moka__sum {
 	real *external; /* given by moka_exec_set_diff(); NULL: none expected */
 	real loss_weight;
 	int64_t count;
+	int laid_out; /* parts that have their place so far */
+	bool joined;  /* a join adds the parts itself, on their way through it */
+};
+
+/*
+ * Layers that a training execution runs as one step, all of them in place on one blob but perhaps the first: when the first is due, forward
+ * and back.
+ *
+ *     NORM   BatchNorm (Scale or Bias) (ReLU), blocked:   y = relu(scale (x - mean) / deviation + shift)
+ *     ADD    Eltwise SUM of two (ReLU):                   y = relu(a x0 + b x1)
+ *
+ * A NORM keeps x: where BatchNorm works in place, in a room of its own, into which the convolution before writes at once. An
+ * ADD's bottoms that only read their gradient (as a part of a sum, a NORM's way in, a convolution's) read that of its top.
+ */
+#define MOKA__JOIN_LAYERS 4
+enum moka__join_kind { MOKA__JOIN_NORM, MOKA__JOIN_ADD };
+struct moka__join {
+	enum moka__join_kind kind;
+	int layers[MOKA__JOIN_LAYERS], n_layers;
+	bool need_backward;
+	int blob;   /* y's */
+	real slope; /* of the ReLU; 1: none */
+	/* NORM */
+	real eps, keep;
+	int scale_layer, scale, shift_layer, shift; /* parameters; layer -1: none */
+	bool own_x, copies_x; /* x has a room of its own; and nobody writes into it but this step */
+	real *x;
+	real *stats;	/* mean, variance, deviation */
+	const real *dy; /* what it reads of its top's gradient: another blob's, or its own */
+	int dy_of;	/* blob; -1: its own */
+	/* ADD */
+	real a[2];
+	bool shares[2]; /* bottom i reads the top's gradient where it lies */
+	int sum;	/* of the top's gradient, added here; -1 */
 };
 
 struct moka__step {
 	struct moka_view *bottom, *top, *param;
 	void *state;
+	size_t state_bytes;	       /* of this execution: what shape() said, or fit() */
+	void *made;		       /* by fit() */
+	const struct moka__join *join; /* that it is part of; NULL */
 	struct moka_rng rng;
 	int64_t items;	       /* moka_call.top_items */
 	int *before, n_before; /* sums to make before this layer's backward, after it */
@@ -165,6 +202,20 @@ struct moka__shared *moka__shared_new(void); /* NULL: no memory */
 void moka__shared_free(struct moka__shared *s);
 /* run.c: a layer's forward(), and its weighted loss added to *loss */
 enum moka_status moka__run_layer(struct moka_exec *e, int layer, double *loss, struct moka_error *err);
+
+/* arrange.c: how each blob lies; layers are asked what they need for it */
+enum moka_status moka__arrange(struct moka_exec *e);
+/* Values of a blob that doesn't lie plain, plain; which: 0 data, 1 diff. NULL: no memory. */
+real *moka__plain_copy(struct moka_exec *e, int blob, int which, real *values);
+/* join.c: which layers are one step; join_run.c: such a step */
+enum moka_status moka__join_find(struct moka_exec *e);
+size_t moka__join_scratch(const struct moka_exec *e, const struct moka__join *j);
+/* The blob whose gradient is read where it lies instead of one given to bottom k of `layer`; -1: none. */
+int moka__join_shared(const struct moka_exec *e, int layer, int bottom);
+void moka__join_forward(struct moka_exec *e, const struct moka__join *j);
+void moka__join_backward(struct moka_exec *e, const struct moka__join *j);
+/* run.c: a sum of parts, as parts[0] */
+void moka__add_parts(const struct moka_exec *e, const struct moka__sum *s);
 
 /* "layer 'x' (ReLU) at line 3: what"; returns st. */
 enum moka_status moka__layer_fail(struct moka_error *err, enum moka_status st, const struct moka_net_layer *nl,
@@ -189,7 +240,13 @@ struct moka_exec {
 	/* an inference planned as a whole (fused.h); NULL: layer by layer */
 	const struct moka_plan *fused;
 	struct moka__bound *bound; /* per work of it: its tensors in this execution's block */
-	char *rooms;		   /* each thread's, for what lies within a stretch, and scratch from room_scratch on */
+	/* arranged (moka_exec_options.arrange); joins none otherwise, block NULL */
+	int *blob_block; /* per blob */
+	struct moka__join *joins;
+	int n_joins;
+	size_t fit_scratch; /* that layers and joins need */
+	real **seen;	    /* per blob, twice: plain copies of data and diff that somebody asked for */
+	char *rooms;	    /* each thread's, for what lies within a stretch, and scratch from room_scratch on */
 	size_t room_bytes, room_scratch;
 };
 

@@ -7,6 +7,7 @@
  *   params.c   memory of parameters, fillers;  weights.c weights -> parameters, and a net as a message
  *   plan.c     which blob lives where, layer by layer;  place.c things with a life placed in one block
  *   exec.c     an execution: its memory;  run.c forward, backward
+ *   arrange.c  training: which blobs lie in blocks of channels;  join.c layers run as one step there, join_run.c their passes
  *   fused.h    inference planned as a whole: works joined, laid out, packed, and run (graph.c ... steps.c)
  *
  * The net describes and is read-only while it runs; everything that changes in a pass is in moka_exec, except the
@@ -201,6 +202,13 @@ struct moka_exec_options {
 	enum moka_keep keep; /* OUTPUTS: blobs share memory as their lives allow; only outputs and inputs stay */
 	bool backward;	     /* needs KEEP_ALL */
 	bool by_layer;	     /* OUTPUTS: layer by layer, not by a plan (MOKA_PLAN=off in the environment: likewise) */
+	/*
+	 * backward: blobs lie as convolutions like them, and layers that follow each other in place are run as one step, at
+	 * the first of them; the others then do nothing (MOKA_PLAN=off: not so). moka_exec_data() and moka_exec_diff() give
+	 * plain values all the same: of blobs that lie otherwise a copy, made when asked for, good until the next pass, and
+	 * for reading alone. Whole passes, or layer by layer in order.
+	 */
+	bool arrange;
 	struct moka_pool *pool; /* borrowed; NULL: this thread */
 	uint64_t seed;
 };

@@ -6,13 +6,30 @@
  */
 #include "net/fused.h"
 
+#define PIECE 16384
+
+struct parts_job {
+	const struct moka__sum *s;
+	real *diff;
+};
+
+static void parts_piece(void *arg, int64_t begin, int64_t end)
+{
+	const struct parts_job *j = arg;
+
+	for (int i = 1; i < j->s->n_parts; i++)
+		moka_axpy(end - begin, 1, j->s->parts[i] + begin, j->diff + begin);
+}
+
 /* Makes a blob's diff of what its readers, its loss weight and the outside left. */
-static void add_parts(const struct moka_exec *e, const struct moka__sum *s)
+void moka__add_parts(const struct moka_exec *e, const struct moka__sum *s)
 {
 	real *diff = e->diff[s->blob];
 
-	for (int i = 1; i < s->n_parts; i++)
-		moka_axpy(s->count, 1, s->parts[i], diff);
+	if (s->joined)
+		return;
+	if (s->n_parts > 1)
+		moka_parallel(e->o.pool, parts_piece, &(struct parts_job){ s, diff }, s->count, PIECE);
 	if (!s->n_parts)
 		moka_set(s->count, 0, diff);
 	if (s->external)
@@ -29,6 +46,7 @@ static struct moka_call make_call(struct moka_exec *e, int layer, struct moka_er
 				   .top = s->top,
 				   .param = s->param,
 				   .state = s->state,
+				   .made = s->made,
 				   .scratch = e->scratch,
 				   .backward_follows = e->o.backward && e->n->layers[layer].need_backward,
 				   .pool = e->o.pool,
@@ -46,6 +64,11 @@ static enum moka_status run_forward(struct moka_exec *e, int layer, struct moka_
 
 	if (e->n->layers[layer].is_input)
 		return MOKA_OK;
+	if (e->steps[layer].join) {
+		if (e->steps[layer].join->layers[0] == layer)
+			moka__join_forward(e, e->steps[layer].join);
+		return MOKA_OK;
+	}
 	c = make_call(e, layer, &own);
 	e->steps[layer].items = -1;
 	st = e->n->layers[layer].l.type->forward(&e->n->layers[layer].l, &c);
@@ -115,16 +138,21 @@ enum moka_status moka_exec_layer_backward(struct moka_exec *e, int layer, struct
 	if (layer < 0 || layer >= e->n->n_layers)
 		return moka_fail(err, MOKA_ERR_ARG, "no layer %d", layer);
 	nl = &e->n->layers[layer];
+	if (e->steps[layer].join) {
+		if (e->steps[layer].join->layers[0] == layer && e->steps[layer].join->need_backward)
+			moka__join_backward(e, e->steps[layer].join);
+		return MOKA_OK;
+	}
 	if (!nl->need_backward)
 		return MOKA_OK;
 	if (!nl->l.type->backward)
 		return moka__layer_fail(err, MOKA_ERR_UNSUPPORTED, nl, "Moka can't run this type backward");
 	for (int i = 0; i < e->steps[layer].n_before; i++)
-		add_parts(e, &e->sums[e->steps[layer].before[i]]);
+		moka__add_parts(e, &e->sums[e->steps[layer].before[i]]);
 	c = make_call(e, layer, &own);
 	st = nl->l.type->backward(&nl->l, &c);
 	for (int i = 0; i < e->steps[layer].n_after; i++)
-		add_parts(e, &e->sums[e->steps[layer].after[i]]);
+		moka__add_parts(e, &e->sums[e->steps[layer].after[i]]);
 	if (!st)
 		return MOKA_OK;
 	if (!own.message[0])

@@ -120,9 +120,12 @@ static enum moka_status build_net(struct moka_solver *s, int which, struct moka_
 				       .skip_bad = s->o.skip_bad,
 				       .read_threads = s->o.read_threads,
 				       .seed = s->seed };
-	struct moka_exec_options eo = {
-		.keep = MOKA_KEEP_ALL, .backward = which < 0, .pool = s->o.pool, .seed = s->seed
-	};
+	/* debug_info looks at blobs between layers */
+	struct moka_exec_options eo = { .keep = MOKA_KEEP_ALL,
+					.backward = which < 0,
+					.arrange = which < 0 && !s->debug,
+					.pool = s->o.pool,
+					.seed = s->seed };
 	const struct moka_msg *state = NULL;
 	struct moka_model *m;
 	struct moka_error err;
