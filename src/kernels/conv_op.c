@@ -99,8 +99,7 @@ static double cost(const struct moka_conv_desc *d, const int64_t out[2], int64_t
 	const double bytes = (double)points * in * outs / (double)d->group * (double)sizeof(real);
 	const double turn = m == 1 ? 0 : side == 6 ? 10 : 16;
 
-	return tiles * (seen * outs * (m == 1 ? 1.06 : 1.1) + (in + outs) * turn) +
-	       way_of(bytes) * (b == 16 ? 2 : 1);
+	return tiles * (seen * outs * (m == 1 ? 1.06 : 1.1) + (in + outs) * turn) + way_of(bytes) * (b == 16 ? 2 : 1);
 }
 
 static enum moka_conv_algorithm cheapest(const struct moka_conv_desc *d, const int64_t out[2])

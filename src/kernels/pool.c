@@ -54,11 +54,47 @@ MOKA__INLINE void max_tap_where(const struct moka_pool_plane *g, const real *x, 
 	});
 }
 
+/* One row of outputs of 2x2 windows side by side, `at` being the first one's place: all four taps in one loop. */
+MOKA__INLINE void max_pairs(const struct moka_pool_plane *g, const real *x, int32_t at, real *y, int32_t *where)
+{
+	const int32_t below = (int32_t)g->w;
+
+	MOKA__EACH
+	for (int64_t i = 0; i < g->ow; i++) {
+		const real a = x[2 * i], b = x[2 * i + 1], c = x[g->w + 2 * i], d = x[g->w + 2 * i + 1];
+		real most = LOWEST;
+		int32_t place = -1;
+
+		place = a > most ? 0 : place;
+		most = a > most ? a : most;
+		place = b > most ? 1 : place;
+		most = b > most ? b : most;
+		place = c > most ? below : place;
+		most = c > most ? c : most;
+		place = d > most ? below + 1 : place;
+		most = d > most ? d : most;
+		y[i] = most;
+		where[i] = place < 0 ? -1 : at + 2 * (int32_t)i + place;
+	}
+}
+
+static bool has_pairs(const struct moka_pool_plane *g)
+{
+	return g->kh == 2 && g->kw == 2 && g->sh == 2 && g->sw == 2 && !g->ph && !g->pw && 2 * g->ow <= g->w;
+}
+
 MOKA__CLONES void moka_pool_plane_max(const struct moka_pool_plane *g, const real *x, real *y, int32_t *where)
 {
+	const bool pairs = where && has_pairs(g);
+
 	for (int64_t oh = 0; oh < g->oh; oh++, y += g->ow) {
 		const int64_t h0 = oh * g->sh - g->ph, h1 = MOKA_MIN(h0 + g->kh, g->h);
 
+		if (pairs && h1 - h0 == 2) {
+			max_pairs(g, x + h0 * g->w, (int32_t)(h0 * g->w), y, where);
+			where += g->ow;
+			continue;
+		}
 		for (int64_t i = 0; i < g->ow; i++)
 			y[i] = LOWEST;
 		for (int64_t i = 0; where && i < g->ow; i++)
