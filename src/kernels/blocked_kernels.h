@@ -47,6 +47,20 @@ struct moka__window {
 	struct moka_act act;
 };
 
+/*
+ * Depthwise 3x3, not dilated, rows [from, to) of the outputs of one block of channels: `tiles` tiles of n places a row, those after
+ * the first `whole` one place shorter. Of a window no more than one column may be outside at either side.
+ */
+struct moka__rows {
+	const real *x; /* (height, width, B) */
+	int64_t height, width, pad[2];
+	const real *w, *bias; /* (3, 3, B), (B) */
+	real *y;	      /* (.., out_width, B) */
+	const real *residual; /* the same; or NULL */
+	int64_t out_width, from, to, tiles, whole;
+	struct moka_act act; /* slopes: of the block */
+};
+
 struct moka__blocked_kernels {
 	int block;
 	int places
@@ -56,6 +70,8 @@ struct moka__blocked_kernels {
 	/* the same from a plain image: step i of `taps` adds steps[i] to every offset; one weight vector a step */
 	void (*first[MOKA__GROUP][MOKA__PLACES])(const struct moka__conv_tile *t, const int64_t *steps);
 	void (*depthwise[MOKA__PLACES])(const struct moka__window *w);
+	/* by stride, 1 or 2 on both axes, and places of a tile */
+	void (*rows[2][MOKA__PLACES])(const struct moka__rows *d);
 	void (*max[MOKA__PLACES])(const struct moka__window *w);
 	void (*sum[MOKA__PLACES])(const struct moka__window *w);
 	/* one tile of winograd: in (size x size vectors, row pitch) -> out[k * step]; size is m + 2 */

@@ -221,6 +221,10 @@ INLINE void window(const int n, const enum window_kind kind, const struct moka__
 		STORE(y + i * VLEN, sum[i]);
 }
 
+/* ---- depthwise 3x3 ---------------------------------------------------------------------------------- */
+
+#include "blocked_rows.h"
+
 /* ---- winograd: points 0, 1, -1, (2, -2 | 2, -2, 1/2, -1/2), infinity -------------------------------- */
 
 /* One line of six (eight) values, `s` vectors apart. */
@@ -386,6 +390,8 @@ static void lrn(int64_t n, int64_t size, real f, real k, const real *squares, co
 	static void first_##g##_##n(const struct moka__conv_tile *t, const int64_t *steps) { first_tile(g, n, t, steps); }
 #define WINDOWS(n)                                                                                                     \
 	static void depthwise_##n(const struct moka__window *w) { window(n, WINDOW_DEPTHWISE, w); }                    \
+	static void rows1_##n(const struct moka__rows *d) { rows(n, 1, d); }                                           \
+	static void rows2_##n(const struct moka__rows *d) { rows(n, 2, d); }                                           \
 	static void max_##n(const struct moka__window *w) { window(n, WINDOW_MAX, w); }                                \
 	static void sum_##n(const struct moka__window *w) { window(n, WINDOW_SUM, w); }
 #define EACH(F, g) F(g, 1) F(g, 2) F(g, 3) F(g, 4) F(g, 5) F(g, 6) F(g, 7) F(g, 8)
@@ -415,7 +421,7 @@ WINDOWS(1) WINDOWS(2) WINDOWS(3) WINDOWS(4) WINDOWS(5) WINDOWS(6) WINDOWS(7) WIN
 const struct moka__blocked_kernels NAME = {
 	.block = VLEN, .places = PLACES_LIST, .most_group = MOST_GROUP,
 	.conv = ALL(conv), .first = ALL(first),
-	.depthwise = LIST8(depthwise), .max = LIST8(max), .sum = LIST8(sum),
+	.depthwise = LIST8(depthwise), .rows = { LIST8(rows1), LIST8(rows2) }, .max = LIST8(max), .sum = LIST8(sum),
 	.wino_in = { wino_in4, wino_in6 }, .wino_out = { wino_out4, wino_out6 },
 	.combine = combine, .lrn = lrn,
 };

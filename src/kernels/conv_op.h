@@ -35,6 +35,8 @@ struct moka_conv_op {
 	int64_t strip_rows, strip_lines, strip_width;
 	struct moka__conv_run_of_places *pieces; /* depthwise: of a row */
 	int64_t n_pieces;
+	int64_t row_tiles; /* depthwise 3x3 by whole rows: tiles of a row of `places`, one place less after the first */
+	int64_t row_whole; /* `row_whole` ones; 0: not so, by pieces */
 	int64_t tile, size; /* winograd: outputs of a tile's side, and that plus 2 */
 	real *weights, *bias, *slopes;
 	int64_t n_weights;
