@@ -108,6 +108,7 @@ INLINE void conv_tile(const int g, const int n, const struct moka__conv_tile *t)
 {
 	VEC sum[MOKA__GROUP * MOKA__PLACES];
 	const real *w = t->w;
+	const char *next = t->next;
 
 	tile_begin(g, n, t, sum);
 	for (int64_t b = 0; b < t->blocks; b++) {
@@ -120,6 +121,8 @@ INLINE void conv_tile(const int g, const int n, const struct moka__conv_tile *t)
 			UNROLL
 			for (int i = 0; i < n; i++)
 				p[i] = off[i] < 0 ? zeros : xb + off[i];
+			for (int64_t i = 0; i < t->ahead; i++, next += 64)
+				__builtin_prefetch(next, 0, 2);
 			for (int64_t c = 0; c < lanes; c += 4) {
 				UNROLL
 				for (int k = 0; k < 4; k++)

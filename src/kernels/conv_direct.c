@@ -12,12 +12,14 @@
 #include <string.h>
 
 #define TILES 16	       /* of a piece of work */
+#define FEW_TILES 4	       /* so few read weights as fast as they come: nothing is gained by asking for the next */
 #define WORTH_A_THREAD 1000000 /* multiply-adds */
 
 struct direct {
 	const struct moka__conv_run *r;
 	struct moka_tensor x;
 	int64_t places, tiles, chunks, parts;
+	int64_t tile, longer; /* places of a tile, and how many tiles have one more */
 	size_t slot_bytes;
 	char *slots;
 	bool beside; /* the output is plain and ends within a block */
@@ -46,23 +48,66 @@ size_t moka__conv_scratch_direct(const struct moka_conv_op *op, int threads)
 	return copy_bytes(op) + (size_t)threads * table_bytes(op);
 }
 
+/* The first place of a tile: moka__part() without its division. */
+static int64_t tile_begin(const struct direct *f, int64_t tile)
+{
+	return tile * f->tile + MOKA_MIN(tile, f->longer);
+}
+
+/* A place among all images' outputs; counted on, since a division takes longer than a tile's table otherwise would. */
+struct at {
+	int64_t n, y, x;
+};
+
+static struct at place_at(const struct moka_conv_op *op, int64_t place)
+{
+	const int64_t area = op->out[0] * op->out[1];
+
+	return (struct at){ place / area, place % area / op->out[1], place % op->out[1] };
+}
+
+static void next_place(const struct moka_conv_op *op, struct at *p)
+{
+	if (++p->x < op->out[1])
+		return;
+	p->x = 0;
+	if (++p->y < op->out[0])
+		return;
+	p->y = 0, p->n++;
+}
+
 /* Fills the tables of one place: what each tap sees, where the result and the residual lie. */
-static void fill_place(const struct direct *f, int64_t place, int64_t *off, int64_t *y_off, int64_t *r_off)
+static void fill_place(const struct direct *f, const struct at *p, int64_t *off, int64_t *y_off, int64_t *r_off)
 {
 	const struct moka_conv_op *op = f->r->op;
 	const struct moka_conv_desc *d = &op->d;
-	const int64_t b = op->k->block, area = op->out[0] * op->out[1];
-	const int64_t n = place / area, oy = place % area / op->out[1], ox = place % op->out[1];
-	const int64_t y0 = oy * d->stride[0] - d->pad[0], x0 = ox * d->stride[1] - d->pad[1];
+	const int64_t b = op->k->block, at = (p->y * op->out[1] + p->x) * b;
+	const int64_t y0 = p->y * d->stride[0] - d->pad[0], x0 = p->x * d->stride[1] - d->pad[1];
 
 	for (int64_t i = 0; i < d->kernel[0]; i++)
 		for (int64_t k = 0; k < d->kernel[1]; k++, off += MOKA__PLACES) {
 			const int64_t y = y0 + i * d->dilation[0], x = x0 + k * d->dilation[1];
 			const bool in = y >= 0 && y < d->height && x >= 0 && x < d->width;
-			*off = in ? n * f->x.image_stride + (y * d->width + x) * b : MOKA__OUTSIDE;
+			*off = in ? p->n * f->x.image_stride + (y * d->width + x) * b : MOKA__OUTSIDE;
 		}
-	*y_off = n * f->r->y->image_stride + place % area * b;
-	*r_off = f->r->residual ? n * f->r->residual->image_stride + place % area * b : 0;
+	*y_off = p->n * f->r->y->image_stride + at;
+	*r_off = f->r->residual ? p->n * f->r->residual->image_stride + at : 0;
+}
+
+/* Tables of tiles [t0, t1), one after the other: (taps + 2, MOKA__PLACES). */
+static void fill_tables(const struct direct *f, int64_t t0, int64_t t1, int64_t *at)
+{
+	const struct moka_conv_op *op = f->r->op;
+	const int64_t taps = op->d.kernel[0] * op->d.kernel[1];
+	int64_t p0 = tile_begin(f, t0);
+	struct at place = place_at(op, p0);
+
+	for (int64_t i = t0; i < t1; i++, at += (taps + 2) * MOKA__PLACES) {
+		const int64_t p1 = tile_begin(f, i + 1), n = p1 - p0;
+		for (int64_t p = 0; p < n; p++, next_place(op, &place))
+			fill_place(f, &place, at + p, at + taps * MOKA__PLACES + p, at + (taps + 1) * MOKA__PLACES + p);
+		p0 = p1;
+	}
 }
 
 /* The outputs of a tile, made beside, go where a plain 1 x 1 output keeps them, without its spare lanes. */
@@ -90,8 +135,15 @@ static void run_beside(const struct direct *f, const struct moka__conv_group *g,
 		memcpy(t->y + t->y_off[i], y + at[i], (size_t)used * sizeof(real));
 }
 
+static const char *weights_of(const struct moka_conv_op *op, const struct moka__conv_group *g, int64_t from)
+{
+	const int64_t b = op->k->block, taps = op->d.kernel[0] * op->d.kernel[1];
+
+	return (const char *)(op->weights + g->weights + from * b * taps * g->blocks * b);
+}
+
 static void run_group(const struct direct *f, const struct moka__conv_group *g, int64_t from, int64_t t0, int64_t t1,
-		      const int64_t *table)
+		      const int64_t *table, const char *next)
 {
 	const struct moka__conv_run *r = f->r;
 	const struct moka_conv_op *op = r->op;
@@ -112,20 +164,25 @@ static void run_group(const struct direct *f, const struct moka__conv_group *g, 
 		.first = from == 0,
 		.last = c1 == g->in_blocks,
 		.act = r->act,
+		.next = next,
 	};
 
 	if (c0 == c1)
 		return;
+	/* lines of weights that each tap of each tile asks for, so that the next part's are there in time */
+	if (next && t1 - t0 >= FEW_TILES)
+		t.ahead = moka__ceil_div(g->blocks * b * b * (int64_t)sizeof(real) / 64, t1 - t0);
 	if (op->slopes)
 		t.act.slopes = op->slopes + g->block * b;
 	for (int64_t i = t0; i < t1; i++, table += (taps + 2) * MOKA__PLACES) {
-		const int n = (int)(moka__part(f->places, f->tiles, i + 1) - moka__part(f->places, f->tiles, i));
+		const int n = (int)(tile_begin(f, i + 1) - tile_begin(f, i));
 
 		t.off = table, t.y_off = table + taps * MOKA__PLACES, t.r_off = t.y_off + MOKA__PLACES;
 		if (f->beside && (g->block + g->blocks) * b > op->d.outputs)
 			run_beside(f, g, &t, n);
 		else
 			op->k->conv[g->blocks - 1][n - 1](&t);
+		t.next += t.ahead * t.blocks * taps * 64;
 	}
 }
 
@@ -133,22 +190,24 @@ static void direct_item(void *arg, int64_t item, int slot)
 {
 	const struct direct *f = arg;
 	const struct moka_conv_op *op = f->r->op;
-	const int64_t taps = op->d.kernel[0] * op->d.kernel[1], chunk = item / f->parts, part = item % f->parts;
+	const int64_t chunk = item / f->parts, part = item % f->parts;
 	const int64_t t0 = moka__part(f->tiles, f->chunks, chunk), t1 = moka__part(f->tiles, f->chunks, chunk + 1);
 	const int64_t g0 = moka__part(op->n_groups, f->parts, part), g1 = moka__part(op->n_groups, f->parts, part + 1);
-	int64_t *table = (int64_t *)(f->slots + (size_t)slot * f->slot_bytes), *at = table, most = 0;
+	int64_t *table = (int64_t *)(f->slots + (size_t)slot * f->slot_bytes), most = 0;
 
-	for (int64_t i = t0; i < t1; i++, at += (taps + 2) * MOKA__PLACES) {
-		const int64_t p0 = moka__part(f->places, f->tiles, i), p1 = moka__part(f->places, f->tiles, i + 1);
-		for (int64_t p = p0; p < p1; p++)
-			fill_place(f, p, at + (p - p0), at + taps * MOKA__PLACES + (p - p0),
-				   at + (taps + 1) * MOKA__PLACES + (p - p0));
-	}
+	fill_tables(f, t0, t1, table);
 	for (int64_t g = g0; g < g1; g++)
 		most = MOKA_MAX(most, op->groups[g].in_blocks);
 	for (int64_t from = 0; from < most; from += op->part)
-		for (int64_t g = g0; g < g1; g++)
-			run_group(f, &op->groups[g], from, t0, t1, table);
+		for (int64_t g = g0; g < g1; g++) {
+			const char *next = NULL;
+
+			if (g + 1 < g1)
+				next = weights_of(op, &op->groups[g + 1], from);
+			else if (from + op->part < most)
+				next = weights_of(op, &op->groups[g0], from + op->part);
+			run_group(f, &op->groups[g], from, t0, t1, table, next);
+		}
 }
 
 static void copy_input(const struct moka_conv_op *op, struct moka_tensor *x, char *to)
@@ -177,6 +236,7 @@ void moka__conv_run_direct(const struct moka__conv_run *r)
 	f.beside = op->d.out_block == 1 && op->d.outputs % op->k->block;
 	f.places = op->d.images * op->out[0] * op->out[1];
 	f.tiles = moka__ceil_div(f.places, op->places);
+	f.tile = f.places / f.tiles, f.longer = f.places % f.tiles;
 	f.chunks = moka__ceil_div(f.tiles, TILES);
 	f.parts = 1;
 	/* enough pieces for everybody: by outputs where weights are the most of it, else by places */
