@@ -20,6 +20,7 @@
 #define MAX(a, b) _mm256_max_ps(a, b)
 #define MIN(a, b) _mm256_min_ps(a, b)
 #define DIV(a, b) _mm256_div_ps(a, b)
+#define KEEP(v) __asm__("" : "+v"(v))
 #define SQRT(a) _mm256_sqrt_ps(a)
 #define NAME moka__blocked_avx2
 #define MOST_GROUP 3

@@ -20,6 +20,7 @@
 #define MAX(a, b) _mm512_max_ps(a, b)
 #define MIN(a, b) _mm512_min_ps(a, b)
 #define DIV(a, b) _mm512_div_ps(a, b)
+#define KEEP(v) __asm__("" : "+v"(v))
 #define SQRT(a) _mm512_sqrt_ps(a)
 #define NAME moka__blocked_avx512
 #define MOST_GROUP 4

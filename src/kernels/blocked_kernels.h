@@ -60,6 +60,7 @@ struct moka__rows {
 	real *y;	      /* (.., out_width, B) */
 	const real *residual; /* the same; or NULL */
 	int64_t out_width, from, to, tiles, whole;
+	bool fetch;	     /* planes come from afar: the next row is asked for */
 	struct moka_act act; /* slopes: of the block */
 };
 

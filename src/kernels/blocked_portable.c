@@ -106,6 +106,7 @@ EASY oct div8(oct x, oct y)
 #define MAX(a, b) max8(a, b)
 #define MIN(a, b) min8(a, b)
 #define DIV(a, b) div8(a, b)
+#define KEEP(v) (void)(v)
 #define SQRT(a) sqrt8(a)
 #define NAME moka__blocked_portable
 #define MOST_GROUP 2

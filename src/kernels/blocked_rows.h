@@ -20,6 +20,7 @@ INLINE void rows_line(const int n, const int stride, const bool edge, const real
 		if (edge && ((j == 0 && lo) || (j == columns - 1 && hi)))
 			continue;
 		v = LOAD(x + j * VLEN);
+		KEEP(v);
 		if (stride == 1) {
 			if (j < n)
 				sum[j] = FMA(v, w0, sum[j]);
@@ -44,6 +45,14 @@ INLINE void rows_tile(const int n, const int stride, const bool edge, const stru
 	const VEC start = LOAD(d->bias);
 	const int64_t row = d->width * VLEN;
 	VEC sum[MOKA__PLACES];
+	if (d->fetch) {
+		UNROLL
+		for (int i = 0; i < n * stride; i++)
+			__builtin_prefetch(x + 3 * row + (i + 1) * VLEN, 0, 3);
+		UNROLL
+		for (int i = 0; i < n; i++)
+			__builtin_prefetch(y + d->out_width * VLEN + i * VLEN, 1, 3);
+	}
 
 	UNROLL
 	for (int i = 0; i < n; i++)
@@ -71,7 +80,7 @@ INLINE void rows_row(const int n, const int stride, const struct moka__rows *d, 
 
 	for (int64_t i = 0; i < d->tiles; i++) {
 		const int64_t to = from + n - (i >= d->whole), x0 = from * stride - d->pad[1];
-		const int64_t lo = x0 < 0, hi = (to - 1) * stride - d->pad[1] + 3 > d->width;
+		const int64_t lo = x0<0, hi = (to - 1) * stride - d->pad[1] + 3> d->width;
 		const real *x = d->x + (y0 * d->width + x0) * VLEN, *z = d->residual;
 		real *y = d->y + (at + from) * VLEN;
 

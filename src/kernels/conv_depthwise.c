@@ -174,6 +174,8 @@ static void depthwise_item(void *arg, int64_t item, int slot)
 					 .to = p.to,
 					 .tiles = op->row_tiles,
 					 .whole = op->row_whole,
+					 .fetch = op->d.height * op->d.width * op->k->block * (int64_t)sizeof(real) >
+						  64 * 1024,
 					 .act = p.act };
 
 	(void)slot;
