@@ -66,14 +66,11 @@ static struct at place_at(const struct moka_conv_op *op, int64_t place)
 	return (struct at){ place / area, place % area / op->out[1], place % op->out[1] };
 }
 
-static void next_place(const struct moka_conv_op *op, struct at *p)
+static void skip_places(const struct moka_conv_op *op, struct at *p, int64_t n)
 {
-	if (++p->x < op->out[1])
-		return;
-	p->x = 0;
-	if (++p->y < op->out[0])
-		return;
-	p->y = 0, p->n++;
+	for (p->x += n; p->x >= op->out[1]; p->x -= op->out[1])
+		if (++p->y == op->out[0])
+			p->y = 0, p->n++;
 }
 
 /* Fills the tables of one place: what each tap sees, where the result and the residual lie. */
@@ -94,19 +91,51 @@ static void fill_place(const struct direct *f, const struct at *p, int64_t *off,
 	*r_off = f->r->residual ? p->n * f->r->residual->image_stride + at : 0;
 }
 
+/* Whether a place sees just the value that lies where its result will. */
+static bool is_flat(const struct moka_conv_op *op)
+{
+	return op->out[0] == op->d.height && op->out[1] == op->d.width && op->d.kernel[0] * op->d.kernel[1] == 1 &&
+	       op->d.pad[0] + op->d.pad[1] == 0;
+}
+
+/* The same for a tile within one image; no table is too short for all of MOKA__PLACES. */
+static void fill_flat(const struct direct *f, const struct at *p, int64_t *off, int64_t *y_off, int64_t *r_off)
+{
+	const struct moka__conv_run *r = f->r;
+	const int64_t b = r->op->k->block, at = (p->y * r->op->out[1] + p->x) * b;
+	const int64_t x = p->n * f->x.image_stride + at, y = p->n * r->y->image_stride + at;
+	const int64_t z = r->residual ? p->n * r->residual->image_stride + at : 0;
+
+	for (int64_t i = 0; i < MOKA__PLACES; i++) {
+		off[i] = x + i * b;
+		y_off[i] = y + i * b;
+		r_off[i] = z + i * b;
+	}
+}
+
 /* Tables of tiles [t0, t1), one after the other: (taps + 2, MOKA__PLACES). */
 static void fill_tables(const struct direct *f, int64_t t0, int64_t t1, int64_t *at)
 {
 	const struct moka_conv_op *op = f->r->op;
 	const int64_t taps = op->d.kernel[0] * op->d.kernel[1];
+	const bool flat = is_flat(op);
 	int64_t p0 = tile_begin(f, t0);
 	struct at place = place_at(op, p0);
 
 	for (int64_t i = t0; i < t1; i++, at += (taps + 2) * MOKA__PLACES) {
+		int64_t *const y_off = at + taps * MOKA__PLACES, *const r_off = y_off + MOKA__PLACES;
 		const int64_t p1 = tile_begin(f, i + 1), n = p1 - p0;
-		for (int64_t p = 0; p < n; p++, next_place(op, &place))
-			fill_place(f, &place, at + p, at + taps * MOKA__PLACES + p, at + (taps + 1) * MOKA__PLACES + p);
+
 		p0 = p1;
+		if (flat && (op->out[0] - place.y) * op->out[1] - place.x >= n) {
+			fill_flat(f, &place, at, y_off, r_off);
+			skip_places(op, &place, n);
+			continue;
+		}
+		for (int64_t p = 0; p < n; p++) {
+			fill_place(f, &place, at + p, y_off + p, r_off + p);
+			skip_places(op, &place, 1);
+		}
 	}
 }
 
