@@ -6,9 +6,9 @@
  * them, rows outside are never entered.
  */
 
-/* One row of a window under n places, of which `lo` columns at the left and `hi` at the right are outside. */
-INLINE void rows_line(const int n, const int stride, const bool edge, const real *x, const real *w, int64_t lo,
-		      int64_t hi, VEC *sum)
+/* One row of a window under n places; the first column (lo), the last (hi) may be outside of the image. */
+INLINE void rows_line(const int n, const int stride, const bool edge, const real *x, const real *w, bool lo, bool hi,
+		      VEC *sum)
 {
 	const int columns = (n - 1) * stride + 3;
 	const VEC w0 = LOAD(w), w1 = LOAD(w + VLEN), w2 = LOAD(w + 2 * VLEN);
@@ -20,7 +20,7 @@ INLINE void rows_line(const int n, const int stride, const bool edge, const real
 		if (edge && ((j == 0 && lo) || (j == columns - 1 && hi)))
 			continue;
 		v = LOAD(x + j * VLEN);
-		KEEP(v);
+		KEEP(v); /* in a register: compilers like to load it again for each sum */
 		if (stride == 1) {
 			if (j < n)
 				sum[j] = FMA(v, w0, sum[j]);
@@ -39,21 +39,25 @@ INLINE void rows_line(const int n, const int stride, const bool edge, const real
 	}
 }
 
+/* What the row below will read and write. */
+INLINE void rows_fetch(const int n, const int stride, const real *x, const real *y)
+{
+	UNROLL
+	for (int i = 0; i < n * stride; i++)
+		__builtin_prefetch(x + (i + 1) * VLEN, 0, 3);
+	UNROLL
+	for (int i = 0; i < n; i++)
+		__builtin_prefetch(y + i * VLEN, 1, 3);
+}
+
 INLINE void rows_tile(const int n, const int stride, const bool edge, const struct moka__rows *d, const real *x,
-		      int64_t r0, int64_t r1, int64_t lo, int64_t hi, const real *residual, real *y)
+		      int64_t r0, int64_t r1, bool lo, bool hi, const real *residual, real *y)
 {
 	const VEC start = LOAD(d->bias);
 	const int64_t row = d->width * VLEN;
 	VEC sum[MOKA__PLACES];
-	if (d->fetch) {
-		UNROLL
-		for (int i = 0; i < n * stride; i++)
-			__builtin_prefetch(x + 3 * row + (i + 1) * VLEN, 0, 3);
-		UNROLL
-		for (int i = 0; i < n; i++)
-			__builtin_prefetch(y + d->out_width * VLEN + i * VLEN, 1, 3);
-	}
-
+	if (d->fetch)
+		rows_fetch(n, stride, x + 3 * row, y + d->out_width * VLEN);
 	UNROLL
 	for (int i = 0; i < n; i++)
 		sum[i] = start;
@@ -80,7 +84,8 @@ INLINE void rows_row(const int n, const int stride, const struct moka__rows *d, 
 
 	for (int64_t i = 0; i < d->tiles; i++) {
 		const int64_t to = from + n - (i >= d->whole), x0 = from * stride - d->pad[1];
-		const int64_t lo = x0<0, hi = (to - 1) * stride - d->pad[1] + 3> d->width;
+		const bool lo = x0 < 0;
+		const bool hi = (to - 1) * stride - d->pad[1] + 3 > d->width;
 		const real *x = d->x + (y0 * d->width + x0) * VLEN, *z = d->residual;
 		real *y = d->y + (at + from) * VLEN;
 
@@ -90,7 +95,7 @@ INLINE void rows_row(const int n, const int stride, const struct moka__rows *d, 
 			if (lo || hi)
 				rows_tile(n, stride, true, d, x, r0, r1, lo, hi, z, y);
 			else
-				rows_tile(n, stride, false, d, x, r0, r1, 0, 0, z, y);
+				rows_tile(n, stride, false, d, x, r0, r1, false, false, z, y);
 		} else if (n > 1) {
 			rows_tile(n - 1, stride, true, d, x, r0, r1, lo, hi, z, y);
 		}

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define WORTH_A_THREAD 400000
+#define FAR_PLACES 1024 /* planes so large come from beyond the first cache */
 
 /* The part of a window that lies inside: taps [from, to) of `kernel` from coordinate x0. */
 static void inside(int64_t x0, int64_t size, int64_t kernel, int64_t dilation, int64_t *from, int64_t *to)
@@ -174,8 +175,7 @@ static void depthwise_item(void *arg, int64_t item, int slot)
 					 .to = p.to,
 					 .tiles = op->row_tiles,
 					 .whole = op->row_whole,
-					 .fetch = op->d.height * op->d.width * op->k->block * (int64_t)sizeof(real) >
-						  64 * 1024,
+					 .fetch = op->d.height * op->d.width > FAR_PLACES,
 					 .act = p.act };
 
 	(void)slot;
