@@ -253,6 +253,26 @@ static void copy_input(const struct moka_conv_op *op, struct moka_tensor *x, cha
 	x->image_stride = whole;
 }
 
+/*
+ * Cuts few chunks anew, by outputs too, so that all threads end together: the least of what the busiest one does, a group of a tile at a
+ * time. Each group of a chunk costs half a tile more, until its weights are there.
+ */
+static void share(struct direct *f, int64_t threads)
+{
+	const int64_t groups = f->r->op->n_groups, least = f->chunks;
+	int64_t best = INT64_MAX;
+
+	for (int64_t parts = 1; parts <= MOKA_MIN(groups, 4 * threads); parts++)
+		for (int64_t chunks = least; chunks <= MOKA_MIN(f->tiles, least + 2 * threads); chunks++) {
+			const int64_t turns = moka__ceil_div(chunks * parts, threads);
+			const int64_t cost =
+				turns * moka__ceil_div(groups, parts) * (2 * moka__ceil_div(f->tiles, chunks) + 1);
+
+			if (cost < best)
+				best = cost, f->chunks = chunks, f->parts = parts;
+		}
+}
+
 void moka__conv_run_direct(const struct moka__conv_run *r)
 {
 	const struct moka_conv_op *op = r->op;
@@ -268,10 +288,7 @@ void moka__conv_run_direct(const struct moka__conv_run *r)
 	f.tile = f.places / f.tiles, f.longer = f.places % f.tiles;
 	f.chunks = moka__ceil_div(f.tiles, TILES);
 	f.parts = 1;
-	/* enough pieces for everybody: by outputs where weights are the most of it, else by places */
-	if (threads > 1 && f.chunks < 4 * threads)
-		f.parts = MOKA_MIN(op->n_groups, moka__ceil_div(4 * threads, f.chunks));
-	if (threads > 1 && f.chunks * f.parts < 4 * threads)
-		f.chunks = MOKA_MIN(f.tiles, moka__ceil_div(4 * threads, f.parts));
+	if (threads > 1 && f.chunks < 8 * threads)
+		share(&f, threads);
 	moka__deal(alone ? NULL : r->pool, f.chunks * f.parts, direct_item, &f);
 }
