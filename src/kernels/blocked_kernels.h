@@ -32,6 +32,8 @@ struct moka__conv_tile {
 	const int64_t *r_off;
 	int64_t r_block;
 	const real *bias; /* of the first block; NULL: none */
+	const char *next; /* weights that will be wanted soon: `ahead` lines of 64 bytes are fetched at each tap */
+	int64_t ahead;
 	bool first, last; /* part of the sum: else y holds what came before; after the last the activation is applied */
 	struct moka_act act; /* slopes: of the first block, whole blocks */
 };
@@ -65,6 +67,21 @@ struct moka__weights_tile {
 	bool first;			 /* overwrites dw */
 };
 
+/*
+ * Depthwise 3x3, not dilated, rows [from, to) of the outputs of one block of channels: `tiles` tiles of n places a row, those after
+ * the first `whole` one place shorter. Of a window no more than one column may be outside at either side.
+ */
+struct moka__rows {
+	const real *x; /* (height, width, B) */
+	int64_t height, width, pad[2];
+	const real *w, *bias; /* (3, 3, B), (B) */
+	real *y;	      /* (.., out_width, B) */
+	const real *residual; /* the same; or NULL */
+	int64_t out_width, from, to, tiles, whole;
+	bool fetch;	     /* planes come from afar: the next row is asked for */
+	struct moka_act act; /* slopes: of the block */
+};
+
 struct moka__blocked_kernels {
 	int block;
 	int places
@@ -82,6 +99,8 @@ struct moka__blocked_kernels {
 	/* out[c][r] = (add: +=) in[r][c], B rows by B */
 	void (*transpose)(const real *const *in, real *const *out, bool add);
 	void (*depthwise[MOKA__PLACES])(const struct moka__window *w);
+	/* by stride, 1 or 2 on both axes, and places of a tile */
+	void (*rows[2][MOKA__PLACES])(const struct moka__rows *d);
 	void (*max[MOKA__PLACES])(const struct moka__window *w);
 	void (*sum[MOKA__PLACES])(const struct moka__window *w);
 	/* one tile of winograd: in (size x size vectors, row pitch) -> out[k * step]; size is m + 2 */

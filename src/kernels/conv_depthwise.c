@@ -1,12 +1,15 @@
 /*
- * conv_depthwise.c - every output from one channel: a vector is a whole block of channels. Places whose window lies inside
- * the image's columns go eight at a time; at the left and right edges one by one, with the part of the window that is there.
+ * conv_depthwise.c - every output from one channel: a vector is a whole block of channels.
+ *
+ * 3x3 at a stride of 1 or 2 has a kernel that makes whole rows. Of any other kernel, places whose window lies inside the image's columns go
+ * eight at a time; at the left and right edges one by one, with the part of the window that is there.
  */
 #include "conv_op.h"
 
 #include <stdlib.h>
 
 #define WORTH_A_THREAD 400000
+#define FAR_PLACES 1024 /* planes so large come from beyond the first cache */
 
 /* The part of a window that lies inside: taps [from, to) of `kernel` from coordinate x0. */
 static void inside(int64_t x0, int64_t size, int64_t kernel, int64_t dilation, int64_t *from, int64_t *to)
@@ -23,11 +26,24 @@ static void inside(int64_t x0, int64_t size, int64_t kernel, int64_t dilation, i
 	*to = MOKA_MAX(*to, *from);
 }
 
+/* What the kernel that makes whole rows takes. */
+static bool by_rows(const struct moka_conv_desc *d)
+{
+	return d->kernel[0] == 3 && d->kernel[1] == 3 && d->dilation[0] == 1 && d->dilation[1] == 1 &&
+	       d->stride[0] == d->stride[1] && d->stride[0] <= 2 && d->pad[1] <= 1;
+}
+
 /* The places of a row, cut once: those whose window is whole go together, the others one by one. */
 bool moka__conv_plan_depthwise(struct moka_conv_op *op)
 {
 	const struct moka_conv_desc *d = &op->d;
 
+	if (by_rows(d)) {
+		op->row_tiles = moka__ceil_div(op->out[1], MOKA__PLACES);
+		op->places = (int)moka__ceil_div(op->out[1], op->row_tiles);
+		op->row_whole = op->out[1] - op->row_tiles * (op->places - 1);
+		return true;
+	}
 	op->pieces = calloc((size_t)op->out[1], sizeof(*op->pieces));
 	if (!op->pieces)
 		return false;
@@ -93,35 +109,80 @@ struct depthwise {
 	int64_t bands;
 };
 
-static void depthwise_item(void *arg, int64_t item, int slot)
+/* What an item is about: rows [from, to) of one block of one image. */
+struct band {
+	const real *x, *w, *residual; /* planes of the block */
+	real *y;
+	const real *bias;
+	struct moka_act act;
+	int64_t from, to;
+};
+
+static struct band band_of(const struct depthwise *f, int64_t item)
 {
-	const struct depthwise *f = arg;
 	const struct moka__conv_run *r = f->r;
 	const struct moka_conv_op *op = r->op;
 	const int64_t b = op->k->block, band = item % f->bands, block = item / f->bands % op->out_blocks;
-	const int64_t n = item / f->bands / op->out_blocks, area = op->out[0] * op->out[1];
-	struct line l = { .op = op,
-			  .x = r->x->data + n * r->x->image_stride + block * op->d.height * op->d.width * b,
-			  .w = op->weights + block * op->d.kernel[0] * op->d.kernel[1] * b };
+	const int64_t n = item / f->bands / op->out_blocks, plane = block * op->out[0] * op->out[1] * b;
+	struct band p = { .x = r->x->data + n * r->x->image_stride + block * op->d.height * op->d.width * b,
+			  .w = op->weights + block * op->d.kernel[0] * op->d.kernel[1] * b,
+			  .residual = r->residual ? r->residual->data + n * r->residual->image_stride + plane : NULL,
+			  .y = r->y->data + n * r->y->image_stride + plane,
+			  .bias = op->bias + block * b,
+			  .act = r->act,
+			  .from = moka__part(op->out[0], f->bands, band),
+			  .to = moka__part(op->out[0], f->bands, band + 1) };
 
-	(void)slot;
+	if (op->slopes)
+		p.act.slopes = op->slopes + block * b;
+	return p;
+}
+
+static void by_pieces(const struct moka_conv_op *op, const struct band *p)
+{
+	const int64_t b = op->k->block;
+	struct line l = { .op = op, .x = p->x, .w = p->w };
+
 	l.win.x_place = op->d.stride[1] * b;
 	l.win.x_row = op->d.dilation[0] * op->d.width * b;
 	l.win.x_column = op->d.dilation[1] * b;
 	l.win.w_row = op->d.kernel[1] * b;
-	l.win.bias = op->bias + block * b;
-	l.win.act = r->act;
-	if (op->slopes)
-		l.win.act.slopes = op->slopes + block * b;
-	for (int64_t oy = moka__part(op->out[0], f->bands, band); oy < moka__part(op->out[0], f->bands, band + 1);
-	     oy++) {
+	l.win.bias = p->bias;
+	l.win.act = p->act;
+	for (int64_t oy = p->from; oy < p->to; oy++) {
 		l.y0 = oy * op->d.stride[0] - op->d.pad[0];
-		l.y = r->y->data + n * r->y->image_stride + (block * area + oy * op->out[1]) * b;
-		if (r->residual)
-			l.residual = r->residual->data + n * r->residual->image_stride +
-				     (block * area + oy * op->out[1]) * b;
+		l.y = p->y + oy * op->out[1] * b;
+		l.residual = p->residual ? p->residual + oy * op->out[1] * b : NULL;
 		run_row(&l);
 	}
+}
+
+static void depthwise_item(void *arg, int64_t item, int slot)
+{
+	const struct depthwise *f = arg;
+	const struct moka_conv_op *op = f->r->op;
+	const struct band p = band_of(f, item);
+	const struct moka__rows rows = { .x = p.x,
+					 .height = op->d.height,
+					 .width = op->d.width,
+					 .pad = { op->d.pad[0], op->d.pad[1] },
+					 .w = p.w,
+					 .bias = p.bias,
+					 .y = p.y,
+					 .residual = p.residual,
+					 .out_width = op->out[1],
+					 .from = p.from,
+					 .to = p.to,
+					 .tiles = op->row_tiles,
+					 .whole = op->row_whole,
+					 .fetch = op->d.height * op->d.width > FAR_PLACES,
+					 .act = p.act };
+
+	(void)slot;
+	if (op->row_tiles)
+		op->k->rows[op->d.stride[0] - 1][op->places - 1](&rows);
+	else
+		by_pieces(op, &p);
 }
 
 void moka__conv_run_depthwise(const struct moka__conv_run *r)

@@ -11,13 +11,15 @@
 
 #include <string.h>
 
-#define TILES 16	       /* of a piece of work */
+#define TILES 16    /* of a piece of work */
+#define FEW_TILES 4 /* so few read weights as fast as they come: each asks for its own, no more for the next group's */
 #define WORTH_A_THREAD 1000000 /* multiply-adds */
 
 struct direct {
 	const struct moka__conv_run *r;
 	struct moka_tensor x;
 	int64_t places, tiles, chunks, parts;
+	int64_t tile, longer; /* places of a tile, and how many tiles have one more */
 	size_t slot_bytes;
 	char *slots;
 	bool beside; /* the output is plain and ends within a block */
@@ -46,23 +48,33 @@ size_t moka__conv_scratch_direct(const struct moka_conv_op *op, int threads)
 	return copy_bytes(op) + (size_t)threads * table_bytes(op);
 }
 
-/* A place of an output, counted on without divisions. */
-struct place {
+/* The first place of a tile: moka__part() without its division. */
+static int64_t tile_begin(const struct direct *f, int64_t tile)
+{
+	return tile * f->tile + MOKA_MIN(tile, f->longer);
+}
+
+/* A place among all images' outputs; counted on, since a division takes longer than a tile's table otherwise would. */
+struct at {
 	int64_t n, y, x;
 };
 
-static void next_place(const struct moka_conv_op *op, struct place *p)
+static struct at place_at(const struct moka_conv_op *op, int64_t place)
 {
-	if (++p->x < op->out[1])
-		return;
-	p->x = 0;
-	if (++p->y < op->out[0])
-		return;
-	p->y = 0, p->n++;
+	const int64_t area = op->out[0] * op->out[1];
+
+	return (struct at){ place / area, place % area / op->out[1], place % op->out[1] };
+}
+
+static void skip_places(const struct moka_conv_op *op, struct at *p, int64_t n)
+{
+	for (p->x += n; p->x >= op->out[1]; p->x -= op->out[1])
+		if (++p->y == op->out[0])
+			p->y = 0, p->n++;
 }
 
 /* Fills the tables of one place: what each tap sees, where the result and the residual lie. */
-static void fill_place(const struct direct *f, const struct place *p, int64_t *off, int64_t *y_off, int64_t *r_off)
+static void fill_place(const struct direct *f, const struct at *p, int64_t *off, int64_t *y_off, int64_t *r_off)
 {
 	const struct moka_conv_op *op = f->r->op;
 	const struct moka_conv_desc *d = &op->d;
@@ -78,6 +90,55 @@ static void fill_place(const struct direct *f, const struct place *p, int64_t *o
 	at = ((p->y * to->step[0] + to->from[0]) * to->width + p->x * to->step[1] + to->from[1]) * b;
 	*y_off = p->n * f->r->y->image_stride + at;
 	*r_off = f->r->residual ? p->n * f->r->residual->image_stride + at : 0;
+}
+
+/* Whether a place sees just the value that lies where its result will. */
+static bool is_flat(const struct moka_conv_op *op)
+{
+	return op->out[0] == op->d.height && op->out[1] == op->d.width && op->d.kernel[0] * op->d.kernel[1] == 1 &&
+	       op->taps[0] == 0 && op->taps[1] == 0 && op->target.height == op->out[0] &&
+	       op->target.width == op->out[1];
+}
+
+/* The same for a tile within one image; no table is too short for all of MOKA__PLACES. */
+static void fill_flat(const struct direct *f, const struct at *p, int64_t *off, int64_t *y_off, int64_t *r_off)
+{
+	const struct moka__conv_run *r = f->r;
+	const int64_t b = r->op->k->block, at = (p->y * r->op->out[1] + p->x) * b;
+	const int64_t x = p->n * f->x.image_stride + at, y = p->n * r->y->image_stride + at;
+	const int64_t z = r->residual ? p->n * r->residual->image_stride + at : 0;
+
+	for (int64_t i = 0; i < MOKA__PLACES; i++) {
+		off[i] = x + i * b;
+		y_off[i] = y + i * b;
+		r_off[i] = z + i * b;
+	}
+}
+
+/* Tables of tiles [t0, t1), one after the other: (taps + 2, MOKA__PLACES). */
+static void fill_tables(const struct direct *f, int64_t t0, int64_t t1, int64_t *at)
+{
+	const struct moka_conv_op *op = f->r->op;
+	const int64_t taps = op->d.kernel[0] * op->d.kernel[1];
+	const bool flat = is_flat(op);
+	int64_t p0 = tile_begin(f, t0);
+	struct at place = place_at(op, p0);
+
+	for (int64_t i = t0; i < t1; i++, at += (taps + 2) * MOKA__PLACES) {
+		int64_t *const y_off = at + taps * MOKA__PLACES, *const r_off = y_off + MOKA__PLACES;
+		const int64_t p1 = tile_begin(f, i + 1), n = p1 - p0;
+
+		p0 = p1;
+		if (flat && (op->out[0] - place.y) * op->out[1] - place.x >= n) {
+			fill_flat(f, &place, at, y_off, r_off);
+			skip_places(op, &place, n);
+			continue;
+		}
+		for (int64_t p = 0; p < n; p++) {
+			fill_place(f, &place, at + p, y_off + p, r_off + p);
+			skip_places(op, &place, 1);
+		}
+	}
 }
 
 /* The outputs of a tile, made beside, go where a plain 1 x 1 output keeps them, without its spare lanes. */
@@ -105,8 +166,16 @@ static void run_beside(const struct direct *f, const struct moka__conv_group *g,
 		memcpy(t->y + t->y_off[i], y + at[i], (size_t)used * sizeof(real));
 }
 
+static const char *weights_of(const struct moka__conv_run *r, const struct moka__conv_group *g, int64_t from)
+{
+	const struct moka_conv_op *op = r->op;
+	const int64_t b = op->k->block, taps = op->d.kernel[0] * op->d.kernel[1];
+
+	return (const char *)(r->weights + g->weights + from * b * taps * g->blocks * b);
+}
+
 static void run_group(const struct direct *f, const struct moka__conv_group *g, int64_t from, int64_t t0, int64_t t1,
-		      const int64_t *table)
+		      const int64_t *table, const char *next)
 {
 	const struct moka__conv_run *r = f->r;
 	const struct moka_conv_op *op = r->op;
@@ -128,20 +197,27 @@ static void run_group(const struct direct *f, const struct moka__conv_group *g, 
 		.first = from == 0,
 		.last = c1 == g->in_blocks,
 		.act = r->act,
+		.next = next,
 	};
 
 	if (c0 == c1)
 		return;
+	/* lines of weights that each tap of each tile asks for, so that the next part's are there in time */
+	if (next && t1 - t0 >= FEW_TILES)
+		t.ahead = moka__ceil_div(g->blocks * b * b * (int64_t)sizeof(real) / 64, t1 - t0);
 	if (op->slopes)
 		t.act.slopes = op->slopes + g->block * b;
 	for (int64_t i = t0; i < t1; i++, table += (taps + 2) * MOKA__PLACES) {
-		const int n = (int)(moka__part(f->places, f->tiles, i + 1) - moka__part(f->places, f->tiles, i));
+		const int n = (int)(tile_begin(f, i + 1) - tile_begin(f, i));
 
 		t.off = table, t.y_off = table + taps * MOKA__PLACES, t.r_off = t.y_off + MOKA__PLACES;
+		if (t1 - t0 < FEW_TILES)
+			moka__fetch_ahead(op, g->blocks, i == t0, &t);
 		if (f->beside && (g->block + g->blocks) * b > op->d.outputs)
 			run_beside(f, g, &t, n);
 		else
 			op->k->conv[g->blocks - 1][n - 1](&t);
+		t.next += t.ahead * t.blocks * taps * 64;
 	}
 }
 
@@ -149,24 +225,24 @@ static void direct_item(void *arg, int64_t item, int slot)
 {
 	const struct direct *f = arg;
 	const struct moka_conv_op *op = f->r->op;
-	const int64_t taps = op->d.kernel[0] * op->d.kernel[1], chunk = item / f->parts, part = item % f->parts;
+	const int64_t chunk = item / f->parts, part = item % f->parts;
 	const int64_t t0 = moka__part(f->tiles, f->chunks, chunk), t1 = moka__part(f->tiles, f->chunks, chunk + 1);
 	const int64_t g0 = moka__part(op->n_groups, f->parts, part), g1 = moka__part(op->n_groups, f->parts, part + 1);
-	const int64_t area = op->out[0] * op->out[1];
-	int64_t *table = (int64_t *)(f->slots + (size_t)slot * f->slot_bytes), *at = table, most = 0;
-	int64_t p = moka__part(f->places, f->tiles, t0);
-	struct place place = { p / area, p % area / op->out[1], p % op->out[1] };
+	int64_t *table = (int64_t *)(f->slots + (size_t)slot * f->slot_bytes), most = 0;
 
-	for (int64_t i = t0; i < t1; i++, at += (taps + 2) * MOKA__PLACES) {
-		const int64_t p1 = moka__part(f->places, f->tiles, i + 1);
-		for (int64_t k = 0; p < p1; p++, k++, next_place(op, &place))
-			fill_place(f, &place, at + k, at + taps * MOKA__PLACES + k, at + (taps + 1) * MOKA__PLACES + k);
-	}
+	fill_tables(f, t0, t1, table);
 	for (int64_t g = g0; g < g1; g++)
 		most = MOKA_MAX(most, op->groups[g].in_blocks);
 	for (int64_t from = 0; from < most; from += op->part)
-		for (int64_t g = g0; g < g1; g++)
-			run_group(f, &op->groups[g], from, t0, t1, table);
+		for (int64_t g = g0; g < g1; g++) {
+			const char *next = NULL;
+
+			if (g + 1 < g1)
+				next = weights_of(f->r, &op->groups[g + 1], from);
+			else if (from + op->part < most)
+				next = weights_of(f->r, &op->groups[g0], from + op->part);
+			run_group(f, &op->groups[g], from, t0, t1, table, next);
+		}
 }
 
 static void copy_input(const struct moka_conv_op *op, struct moka_tensor *x, char *to)
@@ -183,6 +259,26 @@ static void copy_input(const struct moka_conv_op *op, struct moka_tensor *x, cha
 	x->image_stride = whole;
 }
 
+/*
+ * Cuts few chunks anew, by outputs too, so that all threads end together: the least of what the busiest one does, a group of a tile at a
+ * time. Each group of a chunk costs half a tile more, until its weights are there.
+ */
+static void share(struct direct *f, int64_t threads)
+{
+	const int64_t groups = f->r->op->n_groups, least = f->chunks;
+	int64_t best = INT64_MAX;
+
+	for (int64_t parts = 1; parts <= MOKA_MIN(groups, 4 * threads); parts++)
+		for (int64_t chunks = least; chunks <= MOKA_MIN(f->tiles, least + 2 * threads); chunks++) {
+			const int64_t turns = moka__ceil_div(chunks * parts, threads);
+			const int64_t cost =
+				turns * moka__ceil_div(groups, parts) * (2 * moka__ceil_div(f->tiles, chunks) + 1);
+
+			if (cost < best)
+				best = cost, f->chunks = chunks, f->parts = parts;
+		}
+}
+
 void moka__conv_run_direct(const struct moka__conv_run *r)
 {
 	const struct moka_conv_op *op = r->op;
@@ -195,12 +291,10 @@ void moka__conv_run_direct(const struct moka__conv_run *r)
 	f.beside = op->d.out_block == 1 && op->d.outputs % op->k->block;
 	f.places = op->d.images * op->out[0] * op->out[1];
 	f.tiles = moka__ceil_div(f.places, op->places);
+	f.tile = f.places / f.tiles, f.longer = f.places % f.tiles;
 	f.chunks = moka__ceil_div(f.tiles, TILES);
 	f.parts = 1;
-	/* enough pieces for everybody: by outputs where weights are the most of it, else by places */
-	if (threads > 1 && f.chunks < 4 * threads)
-		f.parts = MOKA_MIN(op->n_groups, moka__ceil_div(4 * threads, f.chunks));
-	if (threads > 1 && f.chunks * f.parts < 4 * threads)
-		f.chunks = MOKA_MIN(f.tiles, moka__ceil_div(4 * threads, f.parts));
+	if (threads > 1 && f.chunks < 8 * threads)
+		share(&f, threads);
 	moka__deal(alone ? NULL : r->pool, f.chunks * f.parts, direct_item, &f);
 }

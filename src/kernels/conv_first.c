@@ -67,23 +67,21 @@ void moka__conv_fill_strip(const struct moka_conv_op *op, const struct moka_tens
 	}
 }
 
-/* Tables of places [p0, p1) of the strip that begins in row oy. */
+/* Tables of a tile, and where in the strip the next one begins: counted on, since divisions take longer than a tile's sums. */
 struct tables {
 	int64_t off[MOKA__PLACES], y_off[MOKA__PLACES], r_off[MOKA__PLACES];
+	int64_t row, column;
 };
 
-static void fill_tables(const struct moka__conv_run *r, int64_t n, int64_t oy, int64_t p0, int64_t p1, struct tables *t)
+/* The next n places of the strip; the first one's result lies at y, its residual at z. */
+static void fill_tables(const struct moka_conv_op *op, int n, int64_t y, int64_t z, struct tables *t)
 {
-	const struct moka_conv_op *op = r->op;
-	const int64_t b = op->k->block, w = op->out[1];
-	int64_t row = p0 / w, column = p0 % w;
-
-	for (int64_t i = 0; i < p1 - p0; i++) {
-		t->off[i] = row * op->d.stride[0] * op->strip_width + column * op->d.stride[1];
-		t->y_off[i] = n * r->y->image_stride + (oy * w + p0 + i) * b;
-		t->r_off[i] = r->residual ? n * r->residual->image_stride + (oy * w + p0 + i) * b : 0;
-		if (++column == w)
-			column = 0, row++;
+	for (int i = 0; i < n; i++) {
+		t->off[i] = t->row * op->d.stride[0] * op->strip_width + t->column * op->d.stride[1];
+		t->y_off[i] = y + i * op->k->block;
+		t->r_off[i] = z + i * op->k->block;
+		if (++t->column == op->out[1])
+			t->column = 0, t->row++;
 	}
 }
 
@@ -114,23 +112,35 @@ static void run_tile(const struct moka__conv_run *r, const real *strip, const st
 	op->k->first[g->blocks - 1][n - 1](&t, op->steps);
 }
 
+/* Places [at, at + places) of image n, which the strip is about. */
+static void run_group(const struct moka__conv_run *r, const real *strip, int64_t n, int64_t at, int64_t places,
+		      const struct moka__conv_group *g)
+{
+	const struct moka_conv_op *op = r->op;
+	const int64_t b = op->k->block, tiles = moka__ceil_div(places, op->places), longer = places % tiles;
+	const int64_t y = n * r->y->image_stride, z = r->residual ? n * r->residual->image_stride : 0;
+	struct tables t = { .row = 0, .column = 0 };
+
+	for (int64_t i = 0; i < tiles; i++) {
+		const int tile = (int)(places / tiles + (i < longer));
+
+		fill_tables(op, tile, y + at * b, z + at * b, &t);
+		run_tile(r, strip, &t, tile, g);
+		at += tile;
+	}
+}
+
 static void first_item(void *arg, int64_t item, int slot)
 {
 	const struct moka__conv_run *r = arg;
 	const struct moka_conv_op *op = r->op;
 	const int64_t strips = moka__ceil_div(op->out[0], op->strip_rows), n = item / strips;
 	const int64_t oy = item % strips * op->strip_rows, rows = MOKA_MIN(op->strip_rows, op->out[0] - oy);
-	const int64_t places = rows * op->out[1], tiles = moka__ceil_div(places, op->places);
 	real *strip = (real *)(r->scratch + (size_t)slot * slot_bytes(op));
 
 	moka__conv_fill_strip(op, r->x, n, oy, strip);
 	for (int64_t g = 0; g < op->n_groups; g++)
-		for (int64_t i = 0; i < tiles; i++) {
-			const int64_t p0 = moka__part(places, tiles, i), p1 = moka__part(places, tiles, i + 1);
-			struct tables t;
-			fill_tables(r, n, oy, p0, p1, &t);
-			run_tile(r, strip, &t, (int)(p1 - p0), &op->groups[g]);
-		}
+		run_group(r, strip, n, oy * op->out[1], rows * op->out[1], &op->groups[g]);
 }
 
 void moka__conv_run_first(const struct moka__conv_run *r)

@@ -45,6 +45,8 @@ struct moka_conv_op {
 	enum moka__wino_form form;
 	int64_t tile, size; /* winograd: outputs of a tile's side, and what they see; 0 else */
 	int64_t plane;	    /* winograd: values from a point's weights to the next's */
+	int64_t row_tiles; /* depthwise 3x3 by whole rows: tiles of a row of `places`, one place less after the first */
+	int64_t row_whole; /* `row_whole` ones; 0: not so, by pieces */
 	real *weights, *bias, *slopes;
 	int64_t n_weights;
 };
@@ -109,6 +111,16 @@ static inline int64_t moka__used_lanes(const struct moka_conv_op *op, int64_t en
 	const int64_t b = op->k->block, spare = end == op->in_blocks ? end * b - op->d.channels : 0;
 
 	return (b - spare + 3) / 4 * 4;
+}
+
+/* A tile asks for its own weights 4 kB before it reads them: those of large layers come from memory. */
+static inline void moka__fetch_ahead(const struct moka_conv_op *op, int64_t blocks, bool wanted,
+				     struct moka__conv_tile *t)
+{
+	const int64_t b = op->k->block;
+
+	t->next = (const char *)t->w + 4096;
+	t->ahead = wanted ? blocks * b * b * (int64_t)sizeof(real) / 64 : 0;
 }
 
 /* Multiply-adds of the whole as a direct convolution would make them. */

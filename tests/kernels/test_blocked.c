@@ -1,6 +1,6 @@
 /*
  * Blocked convolution against sums in double: every algorithm that takes the sizes, every instruction set of the machine,
- * one thread against two, residuals that are the output itself, every activation, parts of larger tensors.
+ * one thread against three, residuals that are the output itself, every activation, parts of larger tensors.
  */
 #include "kernels/blocked.h"
 #include "t.h"
@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const char *const isas[] = { "ref", "avx2", "avx512" };
-static struct moka_pool *two;
+static struct moka_pool *three;
 
 static real *numbers(int64_t n, uint64_t seed)
 {
@@ -54,6 +54,35 @@ static const struct row rows[] = {
 	{ 1, 13, 23, 9, 13, 13, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 } },
 	{ 1, 40, 7, 7, 40, 40, { 5, 5 }, { 1, 2 }, { 6, 2 }, { 1, 1 } },
 	{ 1, 16, 3, 4, 16, 16, { 5, 5 }, { 2, 2 }, { 4, 9 }, { 2, 1 } },
+	/* depthwise 3x3 by rows: every width of a tile, edges at both sides of one, rows that see nothing */
+	{ 1, 20, 3, 1, 20, 20, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 } },
+	{ 2, 16, 1, 2, 16, 16, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 } },
+	{ 1, 17, 2, 3, 17, 17, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 } },
+	{ 1, 33, 7, 7, 33, 33, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 } },
+	{ 1, 16, 5, 8, 16, 16, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 } },
+	{ 3, 40, 4, 9, 40, 40, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 } },
+	{ 1, 64, 14, 14, 64, 64, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 } },
+	{ 1, 8, 9, 17, 8, 8, { 3, 3 }, { 1, 1 }, { 0, 0 }, { 1, 1 } },
+	{ 1, 8, 6, 12, 8, 8, { 3, 3 }, { 1, 1 }, { 4, 1 }, { 1, 1 } },
+	{ 1, 16, 6, 12, 16, 16, { 3, 3 }, { 1, 1 }, { 1, 2 }, { 1, 1 } },
+	{ 1, 32, 112, 112, 32, 32, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 } },
+	{ 1, 16, 3, 1, 16, 16, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 } },
+	{ 1, 16, 2, 2, 16, 16, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 } },
+	{ 2, 24, 14, 14, 24, 24, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 } },
+	{ 1, 16, 15, 15, 16, 16, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 } },
+	{ 1, 16, 7, 29, 16, 16, { 3, 3 }, { 2, 2 }, { 0, 0 }, { 1, 1 } },
+	{ 1, 16, 16, 112, 16, 16, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 } },
+	/* by pieces: other kernels, strides, dilation */
+	{ 1, 16, 9, 15, 16, 16, { 3, 3 }, { 1, 1 }, { 2, 2 }, { 2, 2 } },
+	{ 1, 16, 9, 14, 16, 16, { 3, 3 }, { 2, 1 }, { 1, 1 }, { 1, 1 } },
+	{ 1, 24, 15, 14, 24, 24, { 7, 7 }, { 2, 2 }, { 3, 3 }, { 1, 1 } },
+	/* 1x1: tiles that cross rows and images, weights in parts and ahead of their turn */
+	{ 3, 16, 3, 5, 96, 1, { 1, 1 }, { 1, 1 }, { 0, 0 }, { 1, 1 } },
+	{ 5, 40, 1, 3, 24, 1, { 1, 1 }, { 1, 1 }, { 0, 0 }, { 1, 1 } },
+	{ 1, 300, 7, 7, 200, 1, { 1, 1 }, { 1, 1 }, { 0, 0 }, { 1, 1 } },
+	{ 1, 12, 4, 6, 20, 1, { 1, 1 }, { 1, 1 }, { 1, 1 }, { 1, 1 } },
+	/* first: rows shorter than a tile, several rows a strip */
+	{ 2, 3, 9, 7, 20, 1, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 } },
 	{ 1, 24, 4, 3, 100, 1, { 4, 3 }, { 1, 1 }, { 0, 0 }, { 1, 1 } },
 	{ 1, 500, 1, 1, 10, 1, { 1, 1 }, { 1, 1 }, { 0, 0 }, { 1, 1 } },
 	{ 9, 77, 1, 1, 130, 1, { 1, 1 }, { 1, 1 }, { 0, 0 }, { 1, 1 } },
@@ -169,8 +198,8 @@ static void run_one(const struct row *r, const struct moka_conv_desc *d, const s
 
 	T_INT(moka_conv_op_new(&op, d), MOKA_OK);
 	moka_relayout(NULL, &px, &x.t);
-	for (int threads = 1; threads <= 2; threads++) {
-		struct moka_pool *pool = threads == 2 ? two : NULL;
+	for (int threads = 1; threads <= 3; threads += 2) {
+		struct moka_pool *pool = threads == 3 ? three : NULL;
 		size_t bytes = moka_conv_op_scratch(op, threads);
 		void *scratch = aligned_alloc(64, (bytes + 64) / 64 * 64);
 
@@ -284,13 +313,13 @@ T_TEST(convolutions_on_each_instruction_set)
 static void winograd_error(void)
 {
 	enum { C = 256, S = 12, O = 8 };
-	static const struct row three = { 1, C, S, S, O, 1, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 } };
-	static const struct row five = { 1, 96, S, S, O, 1, { 5, 5 }, { 1, 1 }, { 2, 2 }, { 1, 1 } };
+	static const struct row side3 = { 1, C, S, S, O, 1, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 } };
+	static const struct row side5 = { 1, 96, S, S, O, 1, { 5, 5 }, { 1, 1 }, { 2, 2 }, { 1, 1 } };
 	const struct moka_act none = { MOKA_ACT_NONE, 0, 0, 0, NULL };
 	int made[MOKA_CONV_PLAIN + 1] = { 0 };
 
-	check_row(&three, &none, false, made);
-	check_row(&five, &none, false, made);
+	check_row(&side3, &none, false, made);
+	check_row(&side5, &none, false, made);
 }
 
 T_TEST(winograd_keeps_its_digits)
@@ -367,7 +396,7 @@ static void pooled(int64_t channels, const struct moka_pool_desc *d, int64_t hei
 		struct made by = make(images, channels, out[0], out[1], block, true);
 		struct moka_tensor py = plain_view(got, &by.t);
 		moka_relayout(NULL, &px, &bx.t);
-		moka_pool2d(two, d, &bx.t, &by.t);
+		moka_pool2d(three, d, &bx.t, &by.t);
 		check_guards(&by);
 		moka_relayout(NULL, &by.t, &py);
 		T_NEAR(got, want, images * channels * out[0] * out[1], 1e-5, 1e-6);
@@ -421,7 +450,7 @@ static void flats(void)
 				moka_relayout(NULL, &pz, &bz.t);
 				for (int64_t e = 0; e < n; e++)
 					want[e] = act(&acts[k], e / 35 % c, 0.5 * (double)x[e] - 2 * (double)z[e]);
-				moka_add2(two, (real)0.5, &bx.t, -2, &bz.t, &acts[k], &by.t);
+				moka_add2(three, (real)0.5, &bx.t, -2, &bz.t, &acts[k], &by.t);
 				check_guards(&by);
 				moka_relayout(NULL, &by.t, &py);
 				T_NEAR(got, want, n, 1e-5, 1e-6);
@@ -429,7 +458,7 @@ static void flats(void)
 					want[e] = act(&acts[k], e / 35 % c,
 						      (double)scale[e / 35 % c] * (double)x[e] +
 							      (double)shift[e / 35 % c]);
-				moka_affine(two, scale, shift, &acts[k], &bx.t, &bx.t);
+				moka_affine(three, scale, shift, &acts[k], &bx.t, &bx.t);
 				check_guards(&bx);
 				moka_relayout(NULL, &bx.t, &py);
 				T_NEAR(got, want, n, 1e-5, 1e-6);
@@ -467,7 +496,7 @@ static void lrns(void)
 					want[e] = (real)((double)x[e] * pow(k + alpha / (double)size * s, -beta));
 				}
 				moka_relayout(NULL, &px, &bx.t);
-				moka_lrn_across(two, size, (real)alpha, (real)beta, (real)k, &bx.t, &by.t);
+				moka_lrn_across(three, size, (real)alpha, (real)beta, (real)k, &bx.t, &by.t);
 				check_guards(&by);
 				moka_relayout(NULL, &by.t, &py);
 				T_NEAR(got, want, n, 1e-5, 1e-6);
@@ -493,8 +522,8 @@ int main(int argc, char **argv)
 {
 	int status;
 
-	two = moka_pool_new(2);
+	three = moka_pool_new(3);
 	status = t_main(argc, argv, tests, MOKA_COUNT(tests));
-	moka_pool_free(two);
+	moka_pool_free(three);
 	return status;
 }
