@@ -211,8 +211,7 @@ static void run_group(const struct direct *f, const struct moka__conv_group *g, 
 		const int n = (int)(tile_begin(f, i + 1) - tile_begin(f, i));
 
 		t.off = table, t.y_off = table + taps * MOKA__PLACES, t.r_off = t.y_off + MOKA__PLACES;
-		if (t1 - t0 < FEW_TILES)
-			moka__fetch_ahead(op, g->blocks, i == t0, &t);
+		t.stream = t1 - t0 < FEW_TILES && i == t0;
 		if (f->beside && (g->block + g->blocks) * b > op->d.outputs)
 			run_beside(f, g, &t, n);
 		else

@@ -113,16 +113,6 @@ static inline int64_t moka__used_lanes(const struct moka_conv_op *op, int64_t en
 	return (b - spare + 3) / 4 * 4;
 }
 
-/* A tile asks for its own weights 4 kB before it reads them: those of large layers come from memory. */
-static inline void moka__fetch_ahead(const struct moka_conv_op *op, int64_t blocks, bool wanted,
-				     struct moka__conv_tile *t)
-{
-	const int64_t b = op->k->block;
-
-	t->next = (const char *)t->w + 4096;
-	t->ahead = wanted ? blocks * b * b * (int64_t)sizeof(real) / 64 : 0;
-}
-
 /* Multiply-adds of the whole as a direct convolution would make them. */
 double moka__conv_work(const struct moka_conv_desc *d, const int64_t out[2]);
 /* Where part i of `parts` begins. */

@@ -174,8 +174,7 @@ static void run_tiles(const struct moka_conv_op *op, int64_t n, int64_t blocks, 
 		for (int64_t p = p0; p < p1; p++)
 			off[p - p0] = p * b;
 		t->off = t->y_off = off;
-		/* only the first tile meets weights that are far away */
-		moka__fetch_ahead(op, blocks, i == 0, t);
+		t->stream = true;
 		op->k->conv[blocks - 1][p1 - p0 - 1](t);
 	}
 }
