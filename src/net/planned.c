@@ -8,10 +8,10 @@
 
 #include <stdlib.h>
 
-/* What a core is expected to do in a second: only the ratio of the two matters, and which works are too small to share. */
-#define MACS_A_SECOND 30e9
-#define BYTES_A_SECOND 10e9
-#define TOO_SMALL 15e-6			/* seconds */
+/* What a core is expected to do in a second: shares of a pass, and which works are too small to hand to other threads. */
+#define MACS_A_SECOND(block) ((block) == 16 ? 120e9 : (block) == 8 ? 60e9 : 5e9)
+#define BYTES_A_SECOND 40e9
+#define TOO_SMALL 4e-6			/* seconds */
 #define SMALL_MODEL ((int64_t)64 << 20) /* bytes of packed weights that any model may have */
 
 void moka_plan_free(struct moka_plan *p)
@@ -48,10 +48,17 @@ static double saving(const struct moka_conv_op *op)
 	}
 }
 
+/* How often an operation that was planned for a piece of the batch is run. */
+static double whole_batches(const struct moka_plan *p, const struct moka__work *w)
+{
+	return w->stretch < 0 ? 1 : (double)p->stretches[w->stretch].pieces;
+}
+
 static void estimate(struct moka_plan *p, struct moka__work *w)
 {
 	double bytes = bytes_of(p, w->in, w->n_in) + bytes_of(p, w->out, w->n_out);
-	const double macs = (double)w->macs / saving(w->conv) / MACS_A_SECOND;
+	const double macs = (w->conv ? moka_conv_op_cost(w->conv) * whole_batches(p, w) : (double)w->macs) /
+			    MACS_A_SECOND(moka_block());
 
 	if (w->kind == MOKA__WORK_NONE)
 		return;
@@ -73,11 +80,10 @@ static bool is_winograd(const struct moka__work *w)
 	return w->conv && saving(w->conv) > 1;
 }
 
-/* Seconds that Winograd saves with each byte that its weights take. */
+/* Multiply-adds that Winograd saves with each byte that its weights take. */
 static double worth(const struct moka__work *w)
 {
-	return (double)w->macs * (1 - 1 / saving(w->conv)) / MACS_A_SECOND /
-	       (double)MOKA_MAX(moka_conv_op_bytes(w->conv), (size_t)1);
+	return (double)w->macs * (1 - 1 / saving(w->conv)) / (double)MOKA_MAX(moka_conv_op_bytes(w->conv), (size_t)1);
 }
 
 /* What all packed weights may take, so that a model is in memory at most twice: as much as the plain ones, and once more what is given back. */
