@@ -279,6 +279,7 @@ enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *po
 				   const real *scale, const real *shift)
 {
 	const int64_t whole = op->out_blocks * (op->k ? op->k->block : 1);
+	bool ok = true;
 
 	op->weights = reserve(op->weights, op->n_weights);
 	op->bias = reserve(op->bias, whole);
@@ -289,22 +290,22 @@ enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *po
 	pack_bias(op, bias, scale, shift);
 	switch (op->algorithm) {
 	case MOKA_CONV_DIRECT:
-		moka__conv_pack_direct(op, pool, w, scale);
+		ok = moka__conv_pack_direct(op, pool, w, scale);
 		break;
 	case MOKA_CONV_FIRST:
-		moka__conv_pack_first(op, pool, w, scale);
+		ok = moka__conv_pack_first(op, pool, w, scale);
 		break;
 	case MOKA_CONV_DEPTHWISE:
 		moka__conv_pack_depthwise(op, w, scale);
 		break;
 	case MOKA_CONV_WINOGRAD4:
 	case MOKA_CONV_WINOGRAD6:
-		moka__conv_pack_winograd(op, pool, w, scale);
+		ok = moka__conv_pack_winograd(op, pool, w, scale);
 		break;
 	default:
 		pack_plain(op, w, scale);
 	}
-	return MOKA_OK;
+	return ok ? MOKA_OK : MOKA_ERR_NOMEM;
 }
 
 size_t moka_conv_op_bytes(const struct moka_conv_op *op)
