@@ -76,7 +76,7 @@ struct moka__blocked_kernels {
 	void (*weights_first[MOKA__GROUP - 1])(const struct moka__weights_tile *t, const int64_t *steps);
 	/* sum (B) += n neighbouring vectors */
 	void (*sum_places)(int64_t n, const real *y, real *sum);
-	/* out[c][r] = (add: +=) in[r][c], B rows by B */
+	/* out[c][r] = (add: +=) in[r][c], B rows by B; rows of `in` may begin at any address */
 	void (*transpose)(const real *const *in, real *const *out, bool add);
 	/* out[c][r] *= scale[r], B vectors of B */
 	void (*lanes)(const real *scale, real *const *out);

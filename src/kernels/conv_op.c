@@ -266,16 +266,16 @@ static void pack_bias(struct moka_conv_op *op, const real *bias, const real *sca
 	}
 }
 
-static void pack_plain(struct moka_conv_op *op, const real *w, const real *scale)
+static void pack_plain(struct moka_conv_op *op, const void *w, const real *scale)
 {
 	const int64_t each = op->n_weights / op->d.outputs;
 
-	for (int64_t o = 0; o < op->d.outputs; o++)
-		for (int64_t i = 0; i < each; i++)
-			op->weights[o * each + i] = w[o * each + i] * (scale ? scale[o] : 1);
+	memcpy(op->weights, w, (size_t)op->n_weights * sizeof(real));
+	for (int64_t o = 0; scale && o < op->d.outputs; o++)
+		moka_scale(each, scale[o], op->weights + o * each);
 }
 
-enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *bias,
+enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *bias,
 				   const real *scale, const real *shift)
 {
 	const int64_t whole = op->out_blocks * (op->k ? op->k->block : 1);

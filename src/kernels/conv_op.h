@@ -73,16 +73,16 @@ void moka__conv_run(const struct moka__conv_run *r);
 /* Cuts the outputs into groups; false: no memory. */
 bool moka__conv_groups(struct moka_conv_op *op);
 /* Weights of group order [group][in block][tap][B][block][B] from (outputs, channels / group, taps), scaled; false: no memory. */
-bool moka__conv_pack_direct(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale);
-bool moka__conv_pack_first(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale);
-void moka__conv_pack_depthwise(struct moka_conv_op *op, const real *w, const real *scale);
+bool moka__conv_pack_direct(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale);
+bool moka__conv_pack_first(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale);
+void moka__conv_pack_depthwise(struct moka_conv_op *op, const void *w, const real *scale);
 /* Order (points, group, in block, B, block, B), points op->plane values apart. */
-bool moka__conv_pack_winograd(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale);
+bool moka__conv_pack_winograd(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale);
 
 /* What all of these but depthwise are made of, and training's own: weights as a layer holds them, and how an operation wants them. */
 struct moka__conv_pack {
 	const struct moka_conv_op *op;
-	const real *w;			    /* (rows, columns, taps) */
+	const char *w;			    /* (rows, columns, taps) values, at any address */
 	const real *scale;		    /* one a row, or NULL; not with `which` */
 	int64_t rows, columns, taps, group; /* columns: channels of one group */
 	const int64_t *

@@ -82,7 +82,10 @@ struct order {
 	int64_t channels;     /* that are kept */
 };
 
-/* Rows [r0, r0 + B) of w, channels [c0, c0 + B) of all groups: in place, or copied with zeros for what a row's group doesn't have. */
+/*
+ * Rows [r0, r0 + B) of w, channels [c0, c0 + B) of all groups: in place (at any address: for transpose() or memcpy()), or copied with zeros
+ * for what a row's group doesn't have.
+ */
 static void find_rows(const struct moka__conv_pack *p, int64_t r0, int64_t c0, real *box, const real **rows)
 {
 	const int64_t b = p->op->k->block, each = p->rows / p->group;
@@ -90,16 +93,16 @@ static void find_rows(const struct moka__conv_pack *p, int64_t r0, int64_t c0, r
 	for (int64_t r = 0; r < b; r++, box += b * p->taps) {
 		const int64_t row = r0 + r, begin = row / each * p->columns;
 		const int64_t from = MOKA_MAX(begin, c0), end = MOKA_MIN(begin + p->columns, c0 + b);
-		const real *w;
+		const char *w;
 
 		rows[r] = box;
 		if (row >= p->rows || from >= end) {
 			memset(box, 0, (size_t)(b * p->taps) * sizeof(real));
 			continue;
 		}
-		w = p->w + (row * p->columns + from - begin) * p->taps;
+		w = p->w + (size_t)((row * p->columns + from - begin) * p->taps) * sizeof(real);
 		if (end - from == b) {
-			rows[r] = w;
+			rows[r] = (const real *)(const void *)w;
 			continue;
 		}
 		memset(box, 0, (size_t)(b * p->taps) * sizeof(real));
@@ -252,7 +255,7 @@ void moka__conv_pack_all(const struct moka__conv_pack *p, struct moka_pool *pool
 
 /* ---- of an operation ------------------------------------------------------------------------------------------ */
 
-static bool pack(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale,
+static bool pack(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale,
 		 const double *matrix)
 {
 	const struct moka_conv_desc *d = &op->d;
@@ -274,25 +277,29 @@ static bool pack(struct moka_conv_op *op, struct moka_pool *pool, const real *w,
 	return true;
 }
 
-bool moka__conv_pack_direct(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale)
+bool moka__conv_pack_direct(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale)
 {
 	return pack(op, pool, w, scale, NULL);
 }
 
-bool moka__conv_pack_first(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale)
+bool moka__conv_pack_first(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale)
 {
 	return pack(op, pool, w, scale, NULL);
 }
 
-void moka__conv_pack_depthwise(struct moka_conv_op *op, const real *w, const real *scale)
+void moka__conv_pack_depthwise(struct moka_conv_op *op, const void *w, const real *scale)
 {
 	const int64_t b = op->k->block, taps = op->d.kernel[0] * op->d.kernel[1];
-	real *to = op->weights;
 
-	for (int64_t i = 0; i < op->out_blocks; i++)
-		for (int64_t tap = 0; tap < taps; tap++)
-			for (int64_t c = i * b; c < i * b + b; c++)
-				*to++ = c >= op->d.channels ? 0 : w[c * taps + tap] * (scale ? scale[c] : 1);
+	memset(op->weights, 0, (size_t)op->n_weights * sizeof(real));
+	for (int64_t c = 0; c < op->d.channels; c++) {
+		real *to = op->weights + c / b * b * taps + c % b, v;
+
+		for (int64_t tap = 0; tap < taps; tap++) {
+			memcpy(&v, (const char *)w + (size_t)(c * taps + tap) * sizeof(real), sizeof(v));
+			to[tap * b] = v * (scale ? scale[c] : 1);
+		}
+	}
 }
 
 /* G of U = G g G', (size, taps of a side): what a tile of `size` values sees of a kernel's line. */
@@ -311,7 +318,7 @@ static const double g6[8 * 3] = { 1,	   0,	     0,	       /* */
 				  1. / 45, -1. / 90, 1. / 180, /* */
 				  0,	   0,	     1 };
 
-bool moka__conv_pack_winograd(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale)
+bool moka__conv_pack_winograd(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale)
 {
 	return pack(op, pool, w, scale, op->size == 6 ? g4 : g6);
 }

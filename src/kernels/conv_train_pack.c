@@ -12,7 +12,7 @@ static struct moka__conv_pack pack_of(const struct moka_conv_train *t, const str
 				      const real *w, real *to, char *slots)
 {
 	return (struct moka__conv_pack){ .op = phase->op,
-					 .w = w,
+					 .w = (const char *)w,
 					 .rows = t->d.outputs,
 					 .columns = t->d.channels,
 					 .taps = t->taps,

@@ -64,7 +64,7 @@ enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_net *n, struct
 	struct moka_arena arena;
 	enum moka_status st = MOKA_OK;
 
-	MOKA_TRY(moka__lend_restore(n));
+	MOKA_TRY(moka__lend_restore(n, p));
 	moka_arena_init(&arena, 0);
 	for (int i = 0; !st && i < p->n_works; i++) {
 		const struct moka__work *w = &p->works[i];
@@ -81,7 +81,7 @@ enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_net *n, struct
 		if (w->slopes)
 			take_slopes(p, w);
 		if (w->conv && !st)
-			st = moka_conv_op_pack(w->conv, pool, p->n->params[nl->params[0]].data,
+			st = moka_conv_op_pack(w->conv, pool, moka__lend_values(&p->n->params[nl->params[0]]),
 					       w->op.conv.bias ? p->n->params[nl->params[1]].data : NULL, w->scale,
 					       w->shift);
 		if (!st)
