@@ -15,6 +15,8 @@
 #define WINOGRAD_APART 32
 /* Weights that the second cache holds beside what is worked on. */
 #define NEAR_BYTES (384 * 1024)
+/* Memory that is larger begins at a large page. */
+#define LARGE_PAGE ((size_t)2 << 20)
 
 double moka__conv_work(const struct moka_conv_desc *d, const int64_t out[2])
 {
@@ -243,7 +245,8 @@ void moka_conv_op_free(struct moka_conv_op *op)
 static real *reserve(real *was, int64_t n)
 {
 	const size_t bytes = ((size_t)MOKA_MAX(n, 1) * sizeof(real) + 63) / 64 * 64;
-	real *p = was ? was : aligned_alloc(64, bytes);
+	const size_t align = bytes < LARGE_PAGE ? 64 : LARGE_PAGE;
+	real *p = was ? was : aligned_alloc(align, (bytes + align - 1) / align * align);
 
 	if (!was)
 		moka_pages_large(p, bytes);
