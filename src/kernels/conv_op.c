@@ -15,8 +15,6 @@
 #define WINOGRAD_APART 32
 /* Weights that the second cache holds beside what is worked on. */
 #define NEAR_BYTES (384 * 1024)
-/* Memory that is larger begins at a large page. */
-#define LARGE_PAGE ((size_t)2 << 20)
 
 double moka__conv_work(const struct moka_conv_desc *d, const int64_t out[2])
 {
@@ -234,7 +232,8 @@ void moka_conv_op_free(struct moka_conv_op *op)
 	free(op->taps);
 	free(op->steps);
 	free(op->pieces);
-	free(op->weights);
+	if (!op->placed)
+		free(op->weights);
 	free(op->bias);
 	free(op->slopes);
 	free(op);
@@ -245,8 +244,7 @@ void moka_conv_op_free(struct moka_conv_op *op)
 static real *reserve(real *was, int64_t n)
 {
 	const size_t bytes = ((size_t)MOKA_MAX(n, 1) * sizeof(real) + 63) / 64 * 64;
-	const size_t align = bytes < LARGE_PAGE ? 64 : LARGE_PAGE;
-	real *p = was ? was : aligned_alloc(align, (bytes + align - 1) / align * align);
+	real *p = was ? was : aligned_alloc(64, bytes);
 
 	if (!was)
 		moka_pages_large(p, bytes);
@@ -309,6 +307,12 @@ enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *po
 		pack_plain(op, w, scale);
 	}
 	return ok ? MOKA_OK : MOKA_ERR_NOMEM;
+}
+
+void moka_conv_op_place(struct moka_conv_op *op, void *weights)
+{
+	op->weights = weights;
+	op->placed = true;
 }
 
 size_t moka_conv_op_bytes(const struct moka_conv_op *op)

@@ -46,6 +46,7 @@ struct moka_conv_op {
 	int64_t plane;	    /* winograd: values from a point's weights to the next's */
 	real *weights, *bias, *slopes;
 	int64_t n_weights;
+	bool placed; /* weights are another's memory (moka_conv_op_place()) */
 };
 
 struct moka__conv_run {

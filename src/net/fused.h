@@ -96,6 +96,7 @@ struct moka_plan {
 	size_t room;	     /* for what lies within a stretch, each thread its own */
 	double cost;
 	bool no_memory;
+	void *weights;	 /* all works' packed ones */
 	uint64_t packed; /* which version of the weights is packed; 0: none */
 };
 
