@@ -247,8 +247,8 @@ static enum moka_status open_all(struct moka_net_handle *h, const char *path, st
 	MOKA_TRY(build(h, &h->owner, err));
 	h->net = h->owner;
 	MOKA_TRY(moka_net_reserve(h->net, h->o.seed, err)); /* fillers run over what the files leave, if anything */
-	MOKA_TRY(take_all_weights(h, err));
 	moka_net_lend(h->net, load_again, h);
+	MOKA_TRY(take_all_weights(h, err));
 	return new_exec(h, h->net, &h->exec, err);
 }
 

@@ -132,6 +132,8 @@ bool moka_map_put(struct moka_map *m, const char *key, void *value); /* replaces
 
 /* Asks for large pages under [p, p + n), where the system has them; before it is written for the first time. */
 void moka_pages_large(void *p, size_t n);
+/* n bytes, 64-byte aligned; large ones begin at a large page and ask for such. free() frees them. */
+void *moka_pages_alloc(size_t n);
 /* Gives the whole pages within [p, p + n) of allocated memory back: they read as zeros, or as what they were. False: nothing was done. */
 bool moka_pages_give_back(void *p, size_t n);
 

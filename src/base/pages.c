@@ -6,6 +6,7 @@
  */
 #include "base.h"
 
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -32,6 +33,15 @@ void moka_pages_large(void *p, size_t n)
 #else
 	(void)p, (void)n;
 #endif
+}
+
+void *moka_pages_alloc(size_t n)
+{
+	const size_t align = n < LARGE ? 64 : LARGE;
+	void *p = aligned_alloc(align, MOKA_MAX((n + align - 1) / align, 1) * align);
+
+	moka_pages_large(p, n);
+	return p;
 }
 
 bool moka_pages_give_back(void *p, size_t n)

@@ -48,14 +48,13 @@ static int take_weights(struct cli_call *c, const struct cli_feeds *f, struct cl
 
 	if (given || own ? moka_net_reserve(n->net, 1, &err) : moka_net_allocate(n->net, 1, &err))
 		return cli_fail_error(c, &err);
+	cli_lend_weights(n);
 	if (given)
 		status = cli_load_weights(c, n, false) ? CLI_OK : CLI_FAILED;
 	else if (own)
 		status = load_own_weights(c, n);
 	else if (f) /* time measures the same with any numbers */
 		note_fillers(c, n->net);
-	if (!status)
-		cli_lend_weights(n);
 	return status;
 }
 

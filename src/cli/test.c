@@ -132,9 +132,9 @@ static int test_net(struct cli_call *c, struct cli_net *n, int64_t iterations)
 	eo.pool = n->pool;
 	if (moka_net_allocate(n->net, 1, &err))
 		return cli_fail_error(c, &err);
+	cli_lend_weights(n);
 	if (!cli_load_weights(c, n, false) || !cli_report(c, &n->findings, MOKA_WARNING))
 		return CLI_FAILED;
-	cli_lend_weights(n);
 	if (moka_exec_new(&e, n->net, &eo, &err))
 		return cli_fail_error(c, &err);
 	int status = measure(c, n, e, iterations);

@@ -76,10 +76,12 @@ void moka_conv_op_free(struct moka_conv_op *op);
 /*
  * Packs w (outputs, channels / group, kernel...) for the algorithm, each output's weights times scale[output] and its bias
  * times the same plus shift[output] (a folded BatchNorm and Scale); bias, scale, shift may be NULL. Once, or again when
- * weights change. On pool.
+ * weights change. On pool. w may begin at any address: it is packed straight from mapped files.
  */
-enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *bias,
+enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *bias,
 				   const real *scale, const real *shift);
+/* Before the first packing: where to pack, moka_conv_op_bytes() of memory, 64-byte aligned, that outlives op. */
+void moka_conv_op_place(struct moka_conv_op *op, void *weights);
 size_t moka_conv_op_bytes(const struct moka_conv_op *op);		 /* of packed weights */
 size_t moka_conv_op_scratch(const struct moka_conv_op *op, int threads); /* that a run needs, 64-byte aligned */
 const char *moka_conv_op_name(const struct moka_conv_op *op); /* "direct 1x1", "winograd 6x6" ... for people */

@@ -7,6 +7,7 @@
 
 #include <float.h>
 #include <immintrin.h>
+#include <string.h>
 
 /* Pairs, quadruples within halves, then the halves change places. */
 static void transpose(const float *const *in, float *const *out, bool add)

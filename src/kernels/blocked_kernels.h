@@ -97,8 +97,10 @@ struct moka__blocked_kernels {
 	void (*weights_first[MOKA__GROUP - 1])(const struct moka__weights_tile *t, const int64_t *steps);
 	/* sum (B) += n neighbouring vectors */
 	void (*sum_places)(int64_t n, const real *y, real *sum);
-	/* out[c][r] = (add: +=) in[r][c], B rows by B */
+	/* out[c][r] = (add: +=) in[r][c], B rows by B; rows of `in` may begin at any address */
 	void (*transpose)(const real *const *in, real *const *out, bool add);
+	/* out[c][r] *= scale[r], B vectors of B */
+	void (*lanes)(const real *scale, real *const *out);
 	void (*depthwise[MOKA__PLACES])(const struct moka__window *w);
 	/* by stride, 1 or 2 on both axes, and places of a tile */
 	void (*rows[2][MOKA__PLACES])(const struct moka__rows *d);
@@ -108,6 +110,12 @@ struct moka__blocked_kernels {
 	void (*wino_in[2])(const real *x, int64_t row, real *v, int64_t step);
 	/* nine vectors of a 3x3 kernel -> u[k * step] for the 36 points of F(4x4) */
 	void (*wino_weights)(const real *w, real *u, int64_t step);
+	/*
+	 * side x side vectors of a kernel (at most 5 x 5) -> u[k * step] for the size x size points (at most 8 x 8), G (size, side) the transform's
+	 * matrix: computed in double, times scale (a vector; NULL: none), rounded once
+	 */
+	void (*wino_exact)(const double *g, int size, int side, const real *w, const real *scale, real *u,
+			   int64_t step);
 	/* the adjoint of F(4x4)'s two ends, for the gradient of weights: 4 x 4 vectors of dy (row pitch) -> v[k * step]; sums m[k * step]
 	 * of 36 points -> nine vectors */
 	void (*wino_gradient)(const real *dy, int64_t row, real *v, int64_t step);

@@ -106,9 +106,13 @@ EASY oct div8(oct x, oct y)
 
 static void transpose(const float *const *in, float *const *out, bool add)
 {
-	for (int i = 0; i < 8; i++)
-		for (int k = 0; k < 8; k++)
-			out[i][k] = in[k][i] + (add ? out[i][k] : 0);
+	float row[8];
+
+	for (int k = 0; k < 8; k++) {
+		memcpy(row, in[k], sizeof(row));
+		for (int i = 0; i < 8; i++)
+			out[i][k] = row[i] + (add ? out[i][k] : 0);
+	}
 }
 
 #define VEC oct

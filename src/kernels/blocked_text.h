@@ -303,6 +303,7 @@ INLINE void window(const int n, const enum window_kind kind, const struct moka__
 		STORE(y + i * VLEN, sum[i]);
 }
 
+#include "blocked_pack_text.h"
 #include "blocked_winograd_text.h"
 
 /* ---- depthwise 3x3 ---------------------------------------------------------------------------------- */
@@ -388,9 +389,9 @@ const struct moka__blocked_kernels NAME = {
 	.conv = ALL(conv), .first = ALL(first),
 	.weights_rows = { WEIGHTS1, WEIGHTS2, WEIGHTS3 },
 	.weights = WEIGHTS_LIST(weights), .weights_first = WEIGHTS_LIST(weights_first),
-	.sum_places = sum_places, .transpose = transpose,
+	.sum_places = sum_places, .transpose = transpose, .lanes = lanes,
 	.depthwise = LIST8(depthwise), .rows = { LIST8(rows1), LIST8(rows2) }, .max = LIST8(max), .sum = LIST8(sum),
-	.wino_weights = wino_weights, .wino_gradient = wino_gradient, .wino_turn = wino_turn,
+	.wino_exact = wino_exact, .wino_weights = wino_weights, .wino_gradient = wino_gradient, .wino_turn = wino_turn,
 	.wino_in = { wino_in4, wino_in6 }, .wino_out = { wino_out4, wino_out6, wino_out5 },
 	.combine = combine, .lrn = lrn,
 };

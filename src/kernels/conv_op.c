@@ -258,7 +258,8 @@ void moka_conv_op_free(struct moka_conv_op *op)
 	free(op->taps);
 	free(op->steps);
 	free(op->pieces);
-	free(op->weights);
+	if (!op->placed)
+		free(op->weights);
 	free(op->bias);
 	free(op->slopes);
 	free(op);
@@ -292,19 +293,20 @@ static void pack_bias(struct moka_conv_op *op, const real *bias, const real *sca
 	}
 }
 
-static void pack_plain(struct moka_conv_op *op, const real *w, const real *scale)
+static void pack_plain(struct moka_conv_op *op, const void *w, const real *scale)
 {
 	const int64_t each = op->n_weights / op->d.outputs;
 
-	for (int64_t o = 0; o < op->d.outputs; o++)
-		for (int64_t i = 0; i < each; i++)
-			op->weights[o * each + i] = w[o * each + i] * (scale ? scale[o] : 1);
+	memcpy(op->weights, w, (size_t)op->n_weights * sizeof(real));
+	for (int64_t o = 0; scale && o < op->d.outputs; o++)
+		moka_scale(each, scale[o], op->weights + o * each);
 }
 
-enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *bias,
+enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *bias,
 				   const real *scale, const real *shift)
 {
 	const int64_t whole = op->out_blocks * (op->k ? op->k->block : 1);
+	bool ok = true;
 
 	op->weights = reserve(op->weights, op->n_weights);
 	op->bias = reserve(op->bias, whole);
@@ -315,10 +317,10 @@ enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *po
 	pack_bias(op, bias, scale, shift);
 	switch (op->algorithm) {
 	case MOKA_CONV_DIRECT:
-		moka__conv_pack_direct(op, pool, w, scale);
+		ok = moka__conv_pack_direct(op, pool, w, scale);
 		break;
 	case MOKA_CONV_FIRST:
-		moka__conv_pack_first(op, pool, w, scale);
+		ok = moka__conv_pack_first(op, pool, w, scale);
 		break;
 	case MOKA_CONV_DEPTHWISE:
 		moka__conv_pack_depthwise(op, w, scale);
@@ -326,12 +328,18 @@ enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *po
 	case MOKA_CONV_WINOGRAD4:
 	case MOKA_CONV_WINOGRAD6:
 	case MOKA_CONV_WINOGRAD5:
-		moka__conv_pack_winograd(op, pool, w, scale);
+		ok = moka__conv_pack_winograd(op, pool, w, scale);
 		break;
 	default:
 		pack_plain(op, w, scale);
 	}
-	return MOKA_OK;
+	return ok ? MOKA_OK : MOKA_ERR_NOMEM;
+}
+
+void moka_conv_op_place(struct moka_conv_op *op, void *weights)
+{
+	op->weights = weights;
+	op->placed = true;
 }
 
 size_t moka_conv_op_bytes(const struct moka_conv_op *op)

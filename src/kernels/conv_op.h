@@ -49,6 +49,7 @@ struct moka_conv_op {
 	int64_t row_whole; /* `row_whole` ones; 0: not so, by pieces */
 	real *weights, *bias, *slopes;
 	int64_t n_weights;
+	bool placed; /* weights are another's memory (moka_conv_op_place()) */
 };
 
 struct moka__conv_run {
@@ -79,11 +80,32 @@ void moka__conv_run(const struct moka__conv_run *r);
 
 /* Cuts the outputs into groups; false: no memory. */
 bool moka__conv_groups(struct moka_conv_op *op);
-/* Weights of group order [group][in block][tap][B][block][B] from (outputs, channels / group, taps), scaled. */
-void moka__conv_pack_direct(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale);
-void moka__conv_pack_first(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale);
-void moka__conv_pack_depthwise(struct moka_conv_op *op, const real *w, const real *scale);
-void moka__conv_pack_winograd(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale);
+/* Weights of group order [group][in block][tap][B][block][B] from (outputs, channels / group, taps), scaled; false: no memory. */
+bool moka__conv_pack_direct(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale);
+bool moka__conv_pack_first(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale);
+void moka__conv_pack_depthwise(struct moka_conv_op *op, const void *w, const real *scale);
+/* Order (points, group, in block, B, block, B), points op->plane values apart. */
+bool moka__conv_pack_winograd(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale);
+
+/* What all of these but depthwise are made of, and training's own: weights as a layer holds them, and how an operation wants them. */
+struct moka__conv_pack {
+	const struct moka_conv_op *op;
+	const char *w;			    /* (rows, columns, taps) values, at any address */
+	const real *scale;		    /* one a row, or NULL; not with `which` */
+	int64_t rows, columns, taps, group; /* columns: channels of one group */
+	const int64_t *
+		which; /* the operation's outputs are w's columns, its tap k is w's which[k]; NULL: they are w's rows */
+	bool scatter;  /* in the order [group][tap][in block][B][block][B] */
+	const double *
+		matrix; /* winograd: G, computed in double and rounded once; NULL: F(4x4) in real, for weights made often */
+	real *to;
+	char *slots; /* moka__conv_pack_slot() bytes a thread, aligned to lines */
+};
+size_t moka__conv_pack_slot(const struct moka__blocked_kernels *k, int64_t taps);
+void moka__conv_pack_all(const struct moka__conv_pack *p, struct moka_pool *pool);
+/* Weights of one group for its i-th block of inputs, from `base` on; points of Winograd's `plane` values apart. */
+void moka__conv_pack_block(const struct moka__conv_pack *p, const struct moka__conv_group *g, int64_t i, real *base,
+			   int64_t plane, int slot);
 
 bool moka__conv_plan_first(struct moka_conv_op *op);
 bool moka__conv_plan_depthwise(struct moka_conv_op *op);

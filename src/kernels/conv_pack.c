@@ -1,10 +1,17 @@
 /*
- * conv_pack.c - weights in the order in which the kernels read them.
+ * conv_pack.c - weights in the order in which the kernels read them, for inference once a net and for training in every pass:
+ * made by transposing B x B values at a time in registers.
+ *
+ * Rows of w (one output each) hold (channel, tap) pairs. B rows are transposed to vectors over outputs, one a pair. For the gradient
+ * of data vectors over channels are wanted: each tap is transposed once more.
  */
 #include "conv_op.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* Fewer values aren't worth a second thread. */
+#define LEAST_SHARED 20000
 
 bool moka__conv_groups(struct moka_conv_op *op)
 {
@@ -45,146 +52,285 @@ bool moka__conv_groups(struct moka_conv_op *op)
 	return true;
 }
 
-struct pack {
-	struct moka_conv_op *op;
-	const real *w, *scale;
-	int64_t taps;
+/* ---- rows of w ----------------------------------------------------------------------------------------- */
+
+/* A thread's memory. */
+struct slot {
+	real *box;    /* (B, B * taps): rows of w where a block is not whole */
+	real *turned; /* (taps, B, B): vectors over rows, one a tap and channel */
+	real *near;   /* winograd: (B, taps, B) */
+	real *waste;  /* (B) */
 };
 
-/* Weight of output o, input channel c (of the whole image), tap; zero where they don't belong together. */
-static real weight(const struct pack *p, int64_t o, int64_t c, int64_t tap)
+static struct slot slot_of(const struct moka__conv_pack *p, int slot)
 {
-	const struct moka_conv_desc *d = &p->op->d;
-	const int64_t ins = d->channels / d->group;
-	real v;
+	const int64_t b = p->op->k->block, box = b * b * p->taps;
+	real *at = (real *)(p->slots + (size_t)slot * moka__conv_pack_slot(p->op->k, p->taps));
 
-	if (o >= d->outputs || c >= d->channels || c / ins != o / (d->outputs / d->group))
-		return 0;
-	v = p->w[(o * ins + c % ins) * p->taps + tap];
-	return p->scale ? v * p->scale[o] : v;
+	return (struct slot){ at, at + box, at + 2 * box, at + 3 * box };
 }
 
-static void direct_item(void *arg, int64_t item, int slot)
+size_t moka__conv_pack_slot(const struct moka__blocked_kernels *k, int64_t taps)
 {
-	const struct pack *p = arg;
-	const struct moka__conv_group *g = &p->op->groups[item];
-	const int64_t b = p->op->k->block;
-	real *to = p->op->weights + g->weights;
-
-	(void)slot;
-	for (int64_t i = g->in_block; i < g->in_block + g->in_blocks; i++)
-		for (int64_t tap = 0; tap < p->taps; tap++)
-			for (int64_t c = i * b; c < i * b + b; c++)
-				for (int64_t o = g->block * b; o < (g->block + g->blocks) * b; o++)
-					*to++ = weight(p, o, c, tap);
+	return moka__lines((size_t)(k->block * (3 * k->block * taps + 1)) * sizeof(real));
 }
 
-void moka__conv_pack_direct(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale)
-{
-	struct pack p = { op, w, scale, op->d.kernel[0] * op->d.kernel[1] };
-
-	moka__deal(pool, op->n_groups, direct_item, &p);
-}
-
-static void first_item(void *arg, int64_t item, int slot)
-{
-	const struct pack *p = arg;
-	const struct moka__conv_group *g = &p->op->groups[item];
-	const int64_t b = p->op->k->block;
-	real *to = p->op->weights + g->weights;
-
-	(void)slot;
-	for (int64_t c = 0; c < p->op->d.channels; c++)
-		for (int64_t tap = 0; tap < p->taps; tap++)
-			for (int64_t o = g->block * b; o < (g->block + g->blocks) * b; o++)
-				*to++ = weight(p, o, c, tap);
-}
-
-void moka__conv_pack_first(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale)
-{
-	struct pack p = { op, w, scale, op->d.kernel[0] * op->d.kernel[1] };
-
-	moka__deal(pool, op->n_groups, first_item, &p);
-}
-
-void moka__conv_pack_depthwise(struct moka_conv_op *op, const real *w, const real *scale)
-{
-	const int64_t b = op->k->block, taps = op->d.kernel[0] * op->d.kernel[1];
-	real *to = op->weights;
-
-	for (int64_t i = 0; i < op->out_blocks; i++)
-		for (int64_t tap = 0; tap < taps; tap++)
-			for (int64_t c = i * b; c < i * b + b; c++)
-				*to++ = c >= op->d.channels ? 0 : w[c * taps + tap] * (scale ? scale[c] : 1);
-}
-
-/* ---- winograd: U = G g G', (size * size, group, in block, B, block, B) ------------------------------- */
+/* Where the vector over outputs of (input channel, tap) goes. */
+struct order {
+	real *at;
+	int64_t channel, tap; /* values to the next */
+	int64_t channels;     /* that are kept */
+};
 
 /*
- * G of a form: point x's row is factor * (1, x, x^2 ...), and the last one, infinity's, (0 ... 0, 1). The points are those of the
- * transforms in blocked_winograd_text.h; so are the factors, whatever the kernel's size.
+ * Rows [r0, r0 + B) of w, channels [c0, c0 + B) of all groups: in place (at any address: for transpose() or memcpy()), or copied with zeros
+ * for what a row's group doesn't have.
  */
-struct points {
-	int size; /* infinity among them */
-	double x[7], factor[7];
-};
-static const struct points six_points = { 6, { 0, 1, -1, 2, -2 }, { 1. / 4, -1. / 6, -1. / 6, 1. / 24, 1. / 24 } };
-static const struct points eight_points = { 8,
-					    { 0, 1, -1, 2, -2, 0.5, -0.5 },
-					    { 1, -2. / 9, -2. / 9, 1. / 90, 1. / 90, 1. / 45, 1. / 45 } };
-
-static double at_point(const struct points *p, int i, int taps, const double *w, int step)
+static void find_rows(const struct moka__conv_pack *p, int64_t r0, int64_t c0, real *box, const real **rows)
 {
-	double power = i + 1 < p->size ? p->factor[i] : 0, sum = 0;
+	const int64_t b = p->op->k->block, each = p->rows / p->group;
 
-	if (i + 1 == p->size)
-		return w[(taps - 1) * step];
-	for (int k = 0; k < taps; k++, power *= p->x[i])
-		sum += power * w[k * step];
-	return sum;
-}
+	for (int64_t r = 0; r < b; r++, box += b * p->taps) {
+		const int64_t row = r0 + r, begin = row / each * p->columns;
+		const int64_t from = MOKA_MAX(begin, c0), end = MOKA_MIN(begin + p->columns, c0 + b);
+		const char *w;
 
-static void winograd_weight(const struct points *p, int taps, const real *w, double scale, double *u)
-{
-	double kernel[25], t[8 * 5];
-
-	for (int i = 0; i < taps * taps; i++)
-		kernel[i] = scale * (double)w[i];
-	for (int i = 0; i < p->size; i++)
-		for (int k = 0; k < taps; k++)
-			t[i * taps + k] = at_point(p, i, taps, kernel + k, taps);
-	for (int i = 0; i < p->size; i++)
-		for (int j = 0; j < p->size; j++)
-			u[i * p->size + j] = at_point(p, j, taps, t + i * taps, 1);
-}
-
-static void winograd_item(void *arg, int64_t item, int slot)
-{
-	const struct pack *p = arg;
-	const struct moka_conv_op *op = p->op;
-	const struct moka__conv_group *g = &op->groups[item];
-	const int64_t b = op->k->block, points = op->size * op->size, outs = g->blocks * b;
-	const int64_t ins = op->d.channels / op->d.group, taps = op->d.kernel[0] * op->d.kernel[1];
-	double u[64];
-
-	(void)slot;
-	for (int64_t c = 0; c < g->in_blocks * b; c++)
-		for (int64_t o = 0; o < outs; o++) {
-			real *to = op->weights + g->weights + c * outs + o;
-			const int64_t oo = g->block * b + o;
-			if (c < ins && oo < op->d.outputs)
-				winograd_weight(op->size == 6 ? &six_points : &eight_points, (int)op->d.kernel[0],
-						p->w + (oo * ins + c) * taps, p->scale ? (double)p->scale[oo] : 1, u);
-			else
-				memset(u, 0, sizeof(u));
-			for (int64_t k = 0; k < points; k++)
-				to[k * op->plane] = (real)u[k];
+		rows[r] = box;
+		if (row >= p->rows || from >= end) {
+			memset(box, 0, (size_t)(b * p->taps) * sizeof(real));
+			continue;
 		}
+		w = p->w + (size_t)((row * p->columns + from - begin) * p->taps) * sizeof(real);
+		if (end - from == b) {
+			rows[r] = (const real *)(const void *)w;
+			continue;
+		}
+		memset(box, 0, (size_t)(b * p->taps) * sizeof(real));
+		memcpy(box + (from - c0) * p->taps, w, (size_t)((end - from) * p->taps) * sizeof(real));
+	}
 }
 
-void moka__conv_pack_winograd(struct moka_conv_op *op, struct moka_pool *pool, const real *w, const real *scale)
+/* scale: (B), may be NULL */
+static void straight(const struct moka__conv_pack *p, const real *const *rows, const real *scale,
+		     const struct order *to, real *waste)
 {
-	struct pack p = { op, w, scale, 9 };
+	const struct moka__blocked_kernels *k = p->op->k;
+	const int64_t b = k->block;
+	const real *in[16];
+	real *out[16];
+	int64_t c = 0, tap = 0;
 
-	moka__deal(pool, op->n_groups, winograd_item, &p);
+	for (int64_t t = 0; t < p->taps; t++) {
+		for (int64_t i = 0; i < b; i++) {
+			in[i] = rows[i] + t * b;
+			out[i] = c < to->channels ? to->at + c * to->channel + tap * to->tap : waste;
+			if (++tap == p->taps)
+				tap = 0, c++;
+		}
+		k->transpose(in, out, false);
+		if (scale)
+			k->lanes(scale, out);
+	}
+}
+
+/* Vectors over w's channels, one for each of its outputs (the operation's inputs) and each of the operation's taps. */
+static void turned(const struct moka__conv_pack *p, const real *const *rows, const struct order *to,
+		   const struct slot *s)
+{
+	const struct moka_conv_desc *d = &p->op->d;
+	const int64_t b = p->op->k->block, taps = d->kernel[0] * d->kernel[1];
+	const struct order tapwise = { s->turned, b, b * b, b };
+
+	if (p->taps > 1)
+		straight(p, rows, NULL, &tapwise, s->waste);
+	for (int64_t k = 0; k < taps; k++) {
+		const real *in[16];
+		real *out[16];
+		for (int64_t i = 0; i < b; i++) {
+			in[i] = s->turned + (p->which[k] * b + i) * b;
+			out[i] = i < to->channels ? to->at + i * to->channel + k * to->tap : s->waste;
+		}
+		if (p->taps > 1)
+			p->op->k->transpose(in, out, false);
+		else
+			for (int64_t i = 0; i < b; i++)
+				memcpy(out[i], rows[i], (size_t)b * sizeof(real));
+	}
+}
+
+/* The factors of rows [r0, r0 + B) in `own`; NULL: there are none. */
+static const real *find_scale(const struct moka__conv_pack *p, int64_t r0, real *own)
+{
+	const int64_t b = p->op->k->block;
+
+	for (int64_t r = 0; p->scale && r < b; r++)
+		own[r] = r0 + r < p->rows ? p->scale[r0 + r] : 0;
+	return p->scale ? own : NULL;
+}
+
+/* ---- a block of inputs ------------------------------------------------------------------------------------ */
+
+/* Transformed weights for B inputs from vectors (B, taps, B): U = G g G'. */
+static void winograd(const struct moka__conv_pack *p, const real *near, const real *scale, real *to, int64_t row,
+		     int64_t plane)
+{
+	const struct moka__blocked_kernels *k = p->op->k;
+	const int64_t b = k->block;
+
+	for (int64_t c = 0; c < b; c++, near += p->taps * b, to += row)
+		if (p->matrix)
+			k->wino_exact(p->matrix, (int)p->op->size, (int)p->op->d.kernel[0], near, scale, to, plane);
+		else
+			k->wino_weights(near, to, plane);
+}
+
+void moka__conv_pack_block(const struct moka__conv_pack *p, const struct moka__conv_group *g, int64_t i, real *base,
+			   int64_t plane, int slot)
+{
+	const struct moka_conv_op *op = p->op;
+	const struct slot s = slot_of(p, slot);
+	const int64_t b = op->k->block, taps = op->d.kernel[0] * op->d.kernel[1], row = g->blocks * b;
+
+	for (int64_t v = 0; v < g->blocks; v++) {
+		const int64_t out0 = (g->block + v) * b, in0 = (g->in_block + i) * b;
+		const real *rows[16], *scale;
+		struct order to = { base + v * b, row, b * row, b };
+		real factors[16];
+
+		if (op->algorithm == MOKA_CONV_FIRST)
+			to.channel = taps * row, to.tap = row, to.channels = op->d.channels - i * b;
+		else if (p->scatter)
+			to.tap = op->in_blocks * b * row;
+		else if (op->tile)
+			to.at = s.near, to.channel = taps * b, to.tap = b;
+		scale = find_scale(p, out0, factors);
+		if (p->which) {
+			find_rows(p, in0, out0, s.box, rows);
+			turned(p, rows, &to, &s);
+		} else {
+			find_rows(p, out0, in0, s.box, rows);
+			straight(p, rows, op->tile ? NULL : scale, &to, s.waste);
+		}
+		if (op->tile)
+			winograd(p, s.near, scale, base + v * b, row, plane);
+	}
+}
+
+/* ---- all of them -------------------------------------------------------------------------------------------- */
+
+/* Blocks of inputs that a group has at most: they differ where groups of channels are not whole blocks. */
+static int64_t most_in_blocks(const struct moka_conv_op *op)
+{
+	int64_t most = 0;
+
+	for (int64_t g = 0; g < op->n_groups; g++)
+		most = MOKA_MAX(most, op->groups[g].in_blocks);
+	return most;
+}
+
+struct all {
+	const struct moka__conv_pack *p;
+	int64_t in_blocks;
+};
+
+static void pack_item(void *arg, int64_t item, int slot)
+{
+	const struct all *a = arg;
+	const struct moka_conv_op *op = a->p->op;
+	const struct moka__conv_group *g = &op->groups[item / a->in_blocks];
+	const int64_t b = op->k->block, i = item % a->in_blocks,
+		      each = op->tile || a->p->scatter ? 1 : op->d.kernel[0] * op->d.kernel[1];
+
+	if (i < g->in_blocks)
+		moka__conv_pack_block(a->p, g, i, a->p->to + g->weights + i * b * each * g->blocks * b, op->plane,
+				      slot);
+}
+
+void moka__conv_pack_all(const struct moka__conv_pack *p, struct moka_pool *pool)
+{
+	struct all a = { p, most_in_blocks(p->op) };
+
+	moka__deal(p->op->n_weights < LEAST_SHARED ? NULL : pool, p->op->n_groups * a.in_blocks, pack_item, &a);
+}
+
+/* ---- of an operation ------------------------------------------------------------------------------------------ */
+
+static bool pack(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale,
+		 const double *matrix)
+{
+	const struct moka_conv_desc *d = &op->d;
+	struct moka__conv_pack p = { .op = op,
+				     .w = w,
+				     .scale = scale,
+				     .rows = d->outputs,
+				     .group = d->group,
+				     .columns = d->channels / d->group,
+				     .taps = d->kernel[0] * d->kernel[1],
+				     .matrix = matrix,
+				     .to = op->weights };
+
+	p.slots = aligned_alloc(64, (size_t)moka_pool_threads(pool) * moka__conv_pack_slot(op->k, p.taps));
+	if (!p.slots)
+		return false;
+	moka__conv_pack_all(&p, pool);
+	free(p.slots);
+	return true;
+}
+
+bool moka__conv_pack_direct(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale)
+{
+	return pack(op, pool, w, scale, NULL);
+}
+
+bool moka__conv_pack_first(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale)
+{
+	return pack(op, pool, w, scale, NULL);
+}
+
+void moka__conv_pack_depthwise(struct moka_conv_op *op, const void *w, const real *scale)
+{
+	const int64_t b = op->k->block, taps = op->d.kernel[0] * op->d.kernel[1];
+
+	memset(op->weights, 0, (size_t)op->n_weights * sizeof(real));
+	for (int64_t c = 0; c < op->d.channels; c++) {
+		real *to = op->weights + c / b * b * taps + c % b, v;
+
+		for (int64_t tap = 0; tap < taps; tap++) {
+			memcpy(&v, (const char *)w + (size_t)(c * taps + tap) * sizeof(real), sizeof(v));
+			to[tap * b] = v * (scale ? scale[c] : 1);
+		}
+	}
+}
+
+/* G of U = G g G', (size, taps of a side): what a tile of `size` values sees of a kernel's line. */
+static const double g4[6 * 3] = { 1. / 4,  0,	     0,	      /* */
+				  -1. / 6, -1. / 6,  -1. / 6, /* */
+				  -1. / 6, 1. / 6,   -1. / 6, /* */
+				  1. / 24, 1. / 12,  1. / 6,  /* */
+				  1. / 24, -1. / 12, 1. / 6,  /* */
+				  0,	   0,	     1 };
+static const double g6[8 * 3] = { 1,	   0,	     0,	       /* */
+				  -2. / 9, -2. / 9,  -2. / 9,  /* */
+				  -2. / 9, 2. / 9,   -2. / 9,  /* */
+				  1. / 90, 1. / 45,  2. / 45,  /* */
+				  1. / 90, -1. / 45, 2. / 45,  /* */
+				  1. / 45, 1. / 90,  1. / 180, /* */
+				  1. / 45, -1. / 90, 1. / 180, /* */
+				  0,	   0,	     1 };
+
+/* The eight points of g6, for lines of five. */
+static const double g5[8 * 5] = { 1,	   0,	     0,	       0,	  0,	    /* */
+				  -2. / 9, -2. / 9,  -2. / 9,  -2. / 9,	  -2. / 9,  /* */
+				  -2. / 9, 2. / 9,   -2. / 9,  2. / 9,	  -2. / 9,  /* */
+				  1. / 90, 1. / 45,  2. / 45,  4. / 45,	  8. / 45,  /* */
+				  1. / 90, -1. / 45, 2. / 45,  -4. / 45,  8. / 45,  /* */
+				  1. / 45, 1. / 90,  1. / 180, 1. / 360,  1. / 720, /* */
+				  1. / 45, -1. / 90, 1. / 180, -1. / 360, 1. / 720, /* */
+				  0,	   0,	     0,	       0,	  1 };
+
+bool moka__conv_pack_winograd(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale)
+{
+	static const double *const matrices[MOKA__WINO_FORMS] = { g4, g6, g5 };
+
+	return pack(op, pool, w, scale, matrices[op->form]);
 }

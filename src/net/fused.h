@@ -96,6 +96,7 @@ struct moka_plan {
 	size_t room;	     /* for what lies within a stretch, each thread its own */
 	double cost;
 	bool no_memory;
+	void *weights;	 /* all works' packed ones */
 	uint64_t packed; /* which version of the weights is packed; 0: none */
 };
 
@@ -142,11 +143,15 @@ enum moka_status moka__plan_get(struct moka_net *n, struct moka_pool *pool, stru
 enum moka_status moka__plan_refresh(struct moka_net *n, struct moka_pool *pool);
 
 /* lend.c; the shared lock is held */
+#define MOKA__LEND_BYTES ((size_t)64 * 1024) /* smaller ones aren't lent: they have hardly a whole page of their own */
 bool moka__lends(const struct moka_net *n);
 bool moka__param_is_packed(const struct moka_plan *p, int param); /* by every use of it */
 void moka__lend_packed(struct moka_net *n, const struct moka_plan *p,
 		       const struct moka__work *w); /* has just been packed */
-enum moka_status moka__lend_restore(struct moka_net *n);
+/* p: leaves in their file what the plan packs from there; NULL: brings all. */
+enum moka_status moka__lend_restore(struct moka_net *n, const struct moka_plan *p);
+/* A parameter's values, at any address: in the file that they are still in, or its data. */
+const void *moka__lend_values(const struct moka_param *x);
 
 /* steps.c */
 bool moka__steps_bind(struct moka_exec *e);

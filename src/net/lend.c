@@ -6,11 +6,13 @@
  * packed, and brought again when somebody wants plain values: an execution layer by layer, a net that shares them, a pointer
  * for a caller, another packing. So weights are in memory once, and at no time more than twice.
  *
+ * Large values that are loaded when the net lends already don't even come: they are packed from the mapped file.
+ *
  * A parameter is given back only if every use of it is packed and nobody else holds its memory.
  */
 #include "net/fused.h"
 
-#define LEAST_BYTES (64 * 1024) /* smaller ones have hardly a whole page of their own */
+#include <string.h>
 
 void moka_net_lend(struct moka_net *n, moka_net_again_fn *again, void *arg)
 {
@@ -67,21 +69,57 @@ void moka__lend_packed(struct moka_net *n, const struct moka_plan *p, const stru
 	for (int i = 0; nl && moka__lends(n) && i < nl->l.n_param; i++) {
 		struct moka_param *x = &n->params[nl->params[i]];
 
+		if (x->raw)
+			moka_file_forget(x->file, x->raw, (size_t)x->count * sizeof(real));
 		/* one use: another work would still have to pack it */
 		if (x->n_uses == 1 && !x->borrowed && !x->given_back &&
-		    (size_t)x->count * sizeof(real) >= LEAST_BYTES && moka__param_is_packed(p, nl->params[i]))
+		    (size_t)x->count * sizeof(real) >= MOKA__LEND_BYTES && moka__param_is_packed(p, nl->params[i]))
 			give_back(x);
 	}
 }
 
-enum moka_status moka__lend_restore(struct moka_net *n)
+const void *moka__lend_values(const struct moka_param *x)
+{
+	return x->raw ? (const void *)x->raw : x->data;
+}
+
+/* Copies values from their file, piece by piece, so that they are never in memory twice. */
+static void bring(struct moka_param *x)
+{
+	const size_t bytes = (size_t)x->count * sizeof(real), piece = (size_t)4 << 20;
+
+	for (size_t at = 0; at < bytes; at += piece) {
+		const size_t n = MOKA_MIN(piece, bytes - at);
+
+		memcpy((char *)x->data + at, x->raw + at, n);
+		moka_file_forget(x->file, x->raw + at, n);
+	}
+	x->raw = NULL;
+	x->given_back = false;
+}
+
+/* Whether a plan packs the parameter's values and nobody else of it looks at them. */
+static bool packs_values(const struct moka_plan *p, int param)
+{
+	for (int i = 0; i < p->n_works; i++)
+		if (p->works[i].conv && p->works[i].n_layers && p->n->layers[p->works[i].layers[0]].params[0] == param)
+			return true;
+	return false;
+}
+
+enum moka_status moka__lend_restore(struct moka_net *n, const struct moka_plan *p)
 {
 	const uint64_t version = n->weights_version;
 	enum moka_status st;
 	bool any = false;
 
-	for (int i = 0; i < n->n_params; i++)
-		any |= n->params[i].given_back;
+	for (int i = 0; i < n->n_params; i++) {
+		struct moka_param *x = &n->params[i];
+
+		if (x->raw && !(p && packs_values(p, i)))
+			bring(x);
+		any |= x->given_back && !x->raw;
+	}
 	if (!any)
 		return MOKA_OK;
 	n->restoring = true; /* moka_net_load() then touches only what was given back */
@@ -92,7 +130,7 @@ enum moka_status moka__lend_restore(struct moka_net *n)
 	/* the same values: what is packed is still right */
 	n->weights_version = version;
 	for (int i = 0; !st && i < n->n_params; i++)
-		n->params[i].given_back = false;
+		n->params[i].given_back = n->params[i].raw != NULL;
 	return st;
 }
 
@@ -103,7 +141,7 @@ enum moka_status moka_net_plain(struct moka_net *n)
 	if (!n->shared)
 		return MOKA_OK;
 	pthread_mutex_lock(&n->shared->lock);
-	st = moka__lend_restore(n);
+	st = moka__lend_restore(n, NULL);
 	if (!st)
 		n->again = NULL;
 	pthread_mutex_unlock(&n->shared->lock);

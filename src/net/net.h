@@ -62,7 +62,9 @@ struct moka_param {
 	const char *from; /* weights file it was taken from; NULL: filler */
 	bool unfilled;	  /* reserved, its filler has not run yet */
 	bool borrowed;	  /* data is another net's (moka_net_share) */
-	bool given_back;  /* data holds nothing now: a plan has it packed (moka_net_lend) */
+	bool given_back;  /* data holds nothing now: a plan has it packed, or it is still in its file (moka_net_lend) */
+	const uint8_t *raw; /* given back: count values of real in `file`, at any address; NULL: again() brings them */
+	const struct moka_file *file;
 };
 
 struct moka_net_layer {
@@ -176,8 +178,9 @@ void moka_net_touch(struct moka_net *n);
 /* Parameters' data may be changed at any time between passes from now on (somebody holds a pointer to them): executions look. */
 void moka_net_watch(struct moka_net *n);
 /*
- * For a net that only infers: weights that a plan has packed may be given back to the system, since again(arg, n) can bring them (the files
- * stay open as long as the net). After loading, before the first execution. Whoever wants plain values (moka_net_watch() and an execution layer by
+ * For a net that only infers: weights that a plan has packed may be given back to the system, since again(arg, n) can bring them (all files
+ * stay open as long as the net). Before the first execution. Large weights that are loaded after it stay in their mapped file until they are
+ * packed: data holds nothing yet. Whoever wants plain values (moka_net_watch() and an execution layer by
  * layer do it by themselves) calls moka_net_plain() first: everything is there again, and stays.
  */
 void moka_net_lend(struct moka_net *n, moka_net_again_fn *again, void *arg);

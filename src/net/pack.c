@@ -59,12 +59,39 @@ static void take_slopes(const struct moka_plan *p, const struct moka__work *w)
 		w->slopes[i] = v[op.slopes].data[op.slopes_shared ? 0 : i];
 }
 
+static size_t packed_bytes(const struct moka__work *w)
+{
+	return w->conv ? moka__blob_bytes((int64_t)(moka_conv_op_bytes(w->conv) / sizeof(real))) : 0;
+}
+
+/* One block for all packed weights: in large pages but for its end, where a block for each would have many ends. */
+static enum moka_status reserve(struct moka_plan *p)
+{
+	size_t bytes = 0;
+
+	for (int i = 0; i < p->n_works; i++)
+		bytes += packed_bytes(&p->works[i]);
+	if (p->weights || !bytes)
+		return MOKA_OK;
+	p->weights = moka_pages_alloc(bytes);
+	if (!p->weights)
+		return MOKA_ERR_NOMEM;
+	bytes = 0;
+	for (int i = 0; i < p->n_works; i++) {
+		if (p->works[i].conv)
+			moka_conv_op_place(p->works[i].conv, (char *)p->weights + bytes);
+		bytes += packed_bytes(&p->works[i]);
+	}
+	return MOKA_OK;
+}
+
 enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_net *n, struct moka_pool *pool)
 {
 	struct moka_arena arena;
 	enum moka_status st = MOKA_OK;
 
-	MOKA_TRY(moka__lend_restore(n));
+	MOKA_TRY(moka__lend_restore(n, p));
+	MOKA_TRY(reserve(p));
 	moka_arena_init(&arena, 0);
 	for (int i = 0; !st && i < p->n_works; i++) {
 		const struct moka__work *w = &p->works[i];
@@ -81,7 +108,7 @@ enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_net *n, struct
 		if (w->slopes)
 			take_slopes(p, w);
 		if (w->conv && !st)
-			st = moka_conv_op_pack(w->conv, pool, p->n->params[nl->params[0]].data,
+			st = moka_conv_op_pack(w->conv, pool, moka__lend_values(&p->n->params[nl->params[0]]),
 					       w->op.conv.bias ? p->n->params[nl->params[1]].data : NULL, w->scale,
 					       w->shift);
 		if (!st)

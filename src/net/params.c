@@ -3,7 +3,7 @@
  *
  * Each parameter has a random stream of its own, so its values do not depend on which of the others a file brings.
  */
-#include "net/internal.h"
+#include "net/fused.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,9 +68,24 @@ static enum moka_status measure(const struct moka_net *n, size_t *bytes, struct 
 	return MOKA_OK;
 }
 
+/* Gives memory from `at` on to the parameters that are large, or to those that aren't. */
+static size_t place(struct moka_net *n, char *base, size_t at, bool large)
+{
+	for (int p = 0; p < n->n_params; p++) {
+		struct moka_param *x = &n->params[p];
+
+		if (x->data || ((size_t)x->count * sizeof(real) >= MOKA__LEND_BYTES) != large)
+			continue;
+		x->data = (real *)(base + at);
+		x->unfilled = true;
+		at += moka__blob_bytes(x->count);
+	}
+	return at;
+}
+
 enum moka_status moka_net_reserve(struct moka_net *n, uint64_t seed, struct moka_error *err)
 {
-	size_t bytes = 0, at = 0;
+	size_t bytes = 0, small;
 	char *base;
 
 	if (n->param_block)
@@ -81,18 +96,12 @@ enum moka_status moka_net_reserve(struct moka_net *n, uint64_t seed, struct moka
 	if (!n->param_block)
 		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for the net's parameters (%.1f MiB)",
 				 (double)bytes / (1 << 20));
-	moka_pages_large(n->param_block, bytes + MOKA__ALIGN);
 	n->fill_seed = seed;
 	base = (char *)(((uintptr_t)n->param_block + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN);
-	for (int p = 0; p < n->n_params; p++) {
-		struct moka_param *x = &n->params[p];
-
-		if (x->data)
-			continue;
-		x->data = (real *)(base + at);
-		x->unfilled = true;
-		at += moka__blob_bytes(x->count);
-	}
+	/* what may stay in its file or be given back (lend.c) lies together: small neighbours would bring whole large pages of it */
+	small = place(n, base, 0, false);
+	place(n, base, small, true);
+	moka_pages_large(base + small, bytes - small);
 	return MOKA_OK;
 }
 

@@ -21,6 +21,7 @@ void moka_plan_free(struct moka_plan *p)
 	for (int i = 0; i < p->n_works; i++)
 		moka_conv_op_free(p->works[i].conv);
 	moka_arena_release(&p->arena);
+	free(p->weights);
 	free(p);
 }
 

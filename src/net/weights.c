@@ -4,7 +4,7 @@
  * Weights are found by the layer's name. They are views of a mapped file: values are copied piece by piece, and the pages
  * behind are given back at once, so that a net never costs much more memory than its own parameters.
  */
-#include "net/internal.h"
+#include "net/fused.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -108,10 +108,28 @@ static bool check_blob(struct load *s, const struct moka_net_layer *nl, int i, c
 
 /* ---- copying -------------------------------------------------------------------------------------------------- */
 
+/* Large values that can stay in the file until a plan packs them from there, or somebody wants them. */
+static bool stays(const struct load *s, const struct moka_param *p, const struct moka_blob_view *v)
+{
+	return moka__lends(s->n) && s->n->shared && !s->n->restoring && s->w->file.mapped && p->data &&
+	       p->n_uses == 1 && !p->borrowed && v->dtype == (sizeof(real) == 4 ? MOKA_F32 : MOKA_F64) &&
+	       v->stride == sizeof(real) && (size_t)v->count * sizeof(real) >= MOKA__LEND_BYTES;
+}
+
 static void copy_blob(const struct load *s, struct moka_param *p, const struct moka_blob_view *v)
 {
 	if (s->n->restoring && !p->given_back)
 		return;
+	if (!s->n->restoring) {
+		p->given_back = stays(s, p, v);
+		p->raw = p->given_back ? v->data : NULL;
+		p->file = &s->w->file;
+	}
+	if (p->raw) {
+		p->unfilled = false;
+		p->from = s->w->path;
+		return;
+	}
 	for (int64_t at = 0; p->data && at < v->count; at += PIECE) {
 		int64_t n = MOKA_MIN(PIECE, v->count - at);
 

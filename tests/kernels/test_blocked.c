@@ -2,7 +2,7 @@
  * Blocked convolution against sums in double: every algorithm that takes the sizes, every instruction set of the machine,
  * one thread against three, residuals that are the output itself, every activation, parts of larger tensors.
  */
-#include "kernels/blocked.h"
+#include "kernels/conv_op.h"
 #include "t.h"
 
 #include <math.h>
@@ -195,7 +195,11 @@ static void run_one(const struct row *r, const struct moka_conv_desc *d, const s
 	real *got = malloc((size_t)v->count * sizeof(real)), *first = malloc((size_t)v->count * sizeof(real));
 	struct moka_tensor py = plain_view(got, &y.t);
 	const bool eight_points = d->algorithm == MOKA_CONV_WINOGRAD6 || d->algorithm == MOKA_CONV_WINOGRAD5;
+	const size_t weights =
+		(size_t)(r->outputs * r->channels / r->group * r->kernel[0] * r->kernel[1]) * sizeof(real);
+	char *odd = malloc(weights + 1); /* w as it lies in files */
 
+	memcpy(odd + 1, v->w, weights);
 	T_INT(moka_conv_op_new(&op, d), MOKA_OK);
 	moka_relayout(NULL, &px, &x.t);
 	for (int threads = 1; threads <= 3; threads += 2) {
@@ -203,7 +207,7 @@ static void run_one(const struct row *r, const struct moka_conv_desc *d, const s
 		size_t bytes = moka_conv_op_scratch(op, threads);
 		void *scratch = aligned_alloc(64, (bytes + 64) / 64 * 64);
 
-		T_INT(moka_conv_op_pack(op, pool, v->w, v->bias, v->scale, v->shift), MOKA_OK);
+		T_INT(moka_conv_op_pack(op, pool, part ? odd + 1 : (char *)v->w, v->bias, v->scale, v->shift), MOKA_OK);
 		if (d->residual)
 			moka_relayout(pool, &pz, &y.t);
 		moka_conv_op_run(op, pool, ws, &x.t, d->residual ? &y.t : NULL, &y.t, scratch);
@@ -219,7 +223,7 @@ static void run_one(const struct row *r, const struct moka_conv_desc *d, const s
 	}
 	moka_conv_op_free(op);
 	moka_gemm_ws_free(ws);
-	free(x.memory), free(y.memory), free(got), free(first);
+	free(x.memory), free(y.memory), free(got), free(first), free(odd);
 }
 
 static void check_row(const struct row *r, const struct moka_act *a, bool residual, int *made)
@@ -325,6 +329,67 @@ static void winograd_error(void)
 T_TEST(winograd_keeps_its_digits)
 {
 	on_each_isa(winograd_error);
+}
+
+/* U = scale * G g G' in double, rounded once: what is packed for Winograd is within one unit of the last place. */
+static void check_rounding(enum moka_conv_algorithm algorithm, const double *g)
+{
+	enum { C = 19, O = 37 };
+	struct moka_conv_desc d = { .images = 1,
+				    .channels = C,
+				    .height = 12,
+				    .width = 12,
+				    .outputs = O,
+				    .group = 1,
+				    .kernel = { 3, 3 },
+				    .stride = { 1, 1 },
+				    .pad = { 1, 1 },
+				    .dilation = { 1, 1 },
+				    .in_block = moka_block(),
+				    .out_block = moka_block(),
+				    .algorithm = algorithm };
+	real *w = numbers(O * C * 9, 1), *scale = numbers(O, 2);
+	struct moka_conv_op *op;
+
+	T_INT(moka_conv_op_new(&op, &d), MOKA_OK);
+	T_INT(moka_conv_op_pack(op, three, w, NULL, scale, NULL), MOKA_OK);
+	for (int64_t k = 0; k < op->n_groups; k++)
+		for (int64_t i = 0; i < op->in_blocks * d.in_block * op->groups[k].blocks * d.in_block; i++) {
+			const int64_t outs = op->groups[k].blocks * d.in_block,
+				      o = op->groups[k].block * d.in_block + i % outs, c = i / outs;
+			for (int64_t p = 0; p < op->size * op->size; p++) {
+				const double *row = g + p / op->size * 3, *column = g + p % op->size * 3;
+				double want = 0, most = 0;
+				for (int n = 0; n < 9 && o < O && c < C; n++) {
+					const double one = row[n / 3] * column[n % 3] * (double)w[(o * C + c) * 9 + n] *
+							   (double)scale[o];
+					want += one, most = fmax(most, fabs(one));
+				}
+				T_TRUE(fabs((double)op->weights[p * op->plane + op->groups[k].weights + i] - want) <=
+				       6e-8 * fabs(want) + 1e-14 * most);
+			}
+		}
+	moka_conv_op_free(op);
+	free(w), free(scale);
+}
+
+static void winograd_rounding(void)
+{
+	static const double four[] = { 1. / 4,	0,	 0,	 -1. / 6, -1. / 6,  -1. / 6, -1. / 6, 1. / 6, -1. / 6,
+				       1. / 24, 1. / 12, 1. / 6, 1. / 24, -1. / 12, 1. / 6,  0,	      0,      1 };
+	static const double six[] = { 1,       0,	 0,	  -2. / 9,  -2. / 9,  -2. / 9,	-2. / 9, 2. / 9,
+				      -2. / 9, 1. / 90,	 1. / 45, 2. / 45,  1. / 90,  -1. / 45, 2. / 45, 1. / 45,
+				      1. / 90, 1. / 180, 1. / 45, -1. / 90, 1. / 180, 0,	0,	 1 };
+
+	if (moka_block() == 1)
+		return;
+	check_rounding(MOKA_CONV_WINOGRAD4, four);
+	check_rounding(MOKA_CONV_WINOGRAD6, six);
+}
+
+T_TEST(winograd_weights_are_rounded_once)
+{
+	on_each_isa(winograd_rounding);
 }
 
 T_TEST(refused)
@@ -512,6 +577,7 @@ T_TEST(normalisation_across_channels)
 static const struct CMUnitTest tests[] = {
 	T_CASE(convolutions_on_each_instruction_set),
 	T_CASE(winograd_keeps_its_digits),
+	T_CASE(winograd_weights_are_rounded_once),
 	T_CASE(refused),
 	T_CASE(pooling),
 	T_CASE(sums_scales_and_shifts),
