@@ -2,11 +2,12 @@
  * blocked_text.h - the text of the blocked kernels, included by one file per instruction set, which defines before:
  * VEC, VLEN, LOAD, STORE, SPLAT, FMA(a, b, c), MUL, ADD, SUB, MAX, MIN, DIV, SQRT, a function transpose() and
  * NAME (the table's name), MOST_GROUP, PLACES_LIST; WEIGHTS1, 2, 3: inputs that a tile of the gradient of weights takes, for as many
- * blocks of outputs (3 may be 0).
+ * blocks of outputs (3 may be 0). Where TILE_FOUR is defined, that file has a tile_four() of its own.
  */
+#include "unroll.h"
+
 // clang-format off
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 32")
 // clang-format on
 
 /* Values of weights that are asked for ahead of their use: large ones come from memory, and every line of them is used once or twice. */
@@ -109,6 +110,16 @@ INLINE void tile_step(const int g, const int n, const real *const *p, int64_t at
 	}
 }
 
+#ifndef TILE_FOUR
+/* Four input values of each place, at p[i] + at, by as many rows of weights. */
+INLINE void tile_four(const int g, const int n, const real *const *p, int64_t at, const real *w, VEC *sum)
+{
+	UNROLL
+	for (int k = 0; k < 4; k++)
+		tile_step(g, n, p, at + k, w + k * g * VLEN, sum);
+}
+#endif
+
 INLINE void conv_tile(const int g, const int n, const struct moka__conv_tile *t)
 {
 	VEC sum[MOKA__GROUP * MOKA__PLACES];
@@ -129,9 +140,7 @@ INLINE void conv_tile(const int g, const int n, const struct moka__conv_tile *t)
 				UNROLL
 				for (int k = 0; k < 4 * g; k++)
 					__builtin_prefetch(w + c * g * VLEN + k * VLEN + AHEAD, 0, 2);
-				UNROLL
-				for (int k = 0; k < 4; k++)
-					tile_step(g, n, p, c + k, w + (c + k) * g * VLEN, sum);
+				tile_four(g, n, p, c, w + c * g * VLEN, sum);
 			}
 		}
 	}
