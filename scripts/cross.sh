@@ -13,7 +13,7 @@ if [ "$(uname -m)" = aarch64 ]; then
 	exit 0
 fi
 for tool in $cc $run; do
-	command -v $tool >/dev/null || {
+	command -v "$tool" >/dev/null || {
 		echo "skipped: no $tool (scripts/deps.sh installs it)"
 		echo "0 passed, 0 failed, 1 skipped"
 		exit 0
@@ -38,6 +38,7 @@ cat >"$build/cc.sh" <<-END
 		-Wno-missing-field-initializers -fno-math-errno -fno-trapping-math -ffp-contract=off \\
 		-D_GNU_SOURCE -Iinclude -Isrc -Itests -I"$build/include" \${own:-} -c "\$1" -o "\$out"
 END
+# shellcheck disable=SC2010
 library=$(ls src/base/*.c src/kernels/*.c | grep -v _avx)
 tests=$(ls tests/kernels/test_*.c tests/base/test_threads.c)
 # shellcheck disable=SC2086
@@ -63,6 +64,7 @@ for name in $names; do
 	case $last in
 	*" passed, "*" skipped")
 		[ "${last#* passed, 0 failed}" != "$last" ] || cat "$build/$name.log"
+		# shellcheck disable=SC2046
 		set -- $(echo "$last" | tr -dc '0-9 ')
 		passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
 		;;
