@@ -50,6 +50,24 @@ typedef float v16 __attribute__((vector_size(64)));
 	}
 PEAK(peak_avx2, v8, "avx2,fma", 8)
 PEAK(peak_avx512, v16, "avx512f", 16)
+#elif defined(__aarch64__)
+typedef float v4 __attribute__((vector_size(16)));
+
+/* Some ARMs have four units for it: 24 chains. */
+static double peak_neon(long n)
+{
+	v4 a[24] = { 0 }, x = { 1e-3f }, y = { 0.999f };
+	volatile float sink = 0;
+	double start = moka_now(), t;
+
+	for (long i = 0; i < n; i++) {
+		_Pragma("GCC unroll 24") for (int k = 0; k < 24;
+					      k++) __asm__("fmla %0.4s, %1.4s, %2.4s" : "+w"(a[k]) : "w"(y), "w"(x));
+	}
+	t = moka_now() - start;
+	_Pragma("GCC unroll 24") for (int k = 0; k < 24; k++) sink = sink + a[k][0];
+	return (double)n * 24 * 2 * 4 / t / 1e9;
+}
 #endif
 
 /* What memory gives one thread that only reads, GB/s: what an inner product at batch 1 can reach at most. */
@@ -88,6 +106,8 @@ static double peak(void)
 			p = peak_avx512(2000000);
 		else if (moka_cpu_isa() == MOKA_ISA_AVX2)
 			p = peak_avx2(2000000);
+#elif defined(__aarch64__)
+		p = peak_neon(2000000);
 #endif
 		best = p > best ? p : best;
 	}
@@ -428,7 +448,7 @@ static void bench_training(struct moka_pool *pool, const char *what, int64_t ima
 
 int main(int argc, char **argv)
 {
-	static const char *const names[] = { "plain C", "AVX2", "AVX-512" };
+	static const char *const names[] = { "plain C", "AVX2", "AVX-512", "NEON" };
 	struct moka_pool *pool = moka_pool_new(0);
 	struct moka_gemm_ws *ws = moka_gemm_ws_new();
 	double top = peak();

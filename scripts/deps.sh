@@ -6,6 +6,8 @@ set -eu
 packages="gcc clang clang-format libclang-rt-14-dev meson ninja-build pkg-config python3 make
  libhdf5-dev liblmdb-dev libleveldb-dev libjpeg-dev libpng-dev zlib1g-dev
  libcmocka-dev protobuf-compiler graphviz librsvg2-bin dataset-fashion-mnist"
+# scripts/cross.sh: NEON's kernels, checked where no ARM is
+[ "$(uname -m)" != x86_64 ] || packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 
 missing=
 for p in $packages; do

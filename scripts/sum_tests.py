@@ -28,7 +28,7 @@ def main():
             if bad:
                 print(f"failed: {t['name']} ({t['result']})")
             total = [a + b for a, b in zip(total, counts)]
-    for name in ("conformance", "thread_sanitizer", "includes_point_down_the_house", "format"):
+    for name in ("conformance", "thread_sanitizer", "kernels_on_64_bit_arm", "includes_point_down_the_house", "format"):
         path = os.path.join(steps, name)
         counts = last_counts(open(path, encoding="utf-8", errors="replace").read()) if os.path.exists(path) else None
         if counts:

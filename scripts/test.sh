@@ -5,7 +5,8 @@
 #   2. every test program, shell test and fuzz replay under AddressSanitizer + UndefinedBehaviorSanitizer (build-asan/)
 #   3. conformance against BVLC Caffe's numbers and the published models, where ../shared is present
 #   4. what threads share, under ThreadSanitizer (build-tsan/)
-#   5. the include-direction and format checks
+#   5. the kernels as a 64-bit ARM runs them, under qemu, where it and the cross compiler are there
+#   6. the include-direction and format checks
 set -u
 cd "$(dirname "$0")/.."
 export MOKA_SOURCE_ROOT="$PWD"
@@ -20,6 +21,7 @@ step() { # NAME COMMAND...: prints the name; on failure the output's end
 	start=$(date +%s)
 	if "$@" >"$log/$(echo "$name" | tr -c 'a-z0-9\n' '_')" 2>&1; then
 		printf 'ok   %3d s\n' $(($(date +%s) - start))
+		grep '^skipped: no' "$log/$(echo "$name" | tr -c 'a-z0-9\n' '_')"
 	else
 		printf 'FAILED\n'
 		tail -n 60 "$log/$(echo "$name" | tr -c 'a-z0-9\n' '_')"
@@ -48,6 +50,7 @@ export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=hal
 step "every test, sanitized" meson test -C build-asan --no-rebuild --print-errorlogs
 step "thread sanitizer" sh scripts/threads.sh build-tsan $threaded
 step "conformance" sh scripts/conformance.sh build-gcc/moka build-asan/moka
+step "kernels on 64-bit arm" sh scripts/cross.sh build-cross
 step "includes point down the house" python3 scripts/check_includes.py
 step "format" sh scripts/check_format.sh
 

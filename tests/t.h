@@ -33,6 +33,19 @@
 #define T_NEAR(got, want, n, rtol, atol) t_near((got), (want), (n), (rtol), (atol), __FILE__, __LINE__)
 #define T_SKIP(why) t_skip(why)
 
+/* What MOKA_ISA may be set to on a machine of this family; a set that the machine hasn't got is its best once more. */
+#if defined(__aarch64__)
+#define T_ISAS                                                                                                         \
+	{                                                                                                              \
+		"ref", "neon"                                                                                          \
+	}
+#else
+#define T_ISAS                                                                                                         \
+	{                                                                                                              \
+		"ref", "avx2", "avx512"                                                                                \
+	}
+#endif
+
 void t_ok(enum moka_status s, const struct moka_error *err, const char *file, int line);
 void t_has(const char *hay, const char *needle, const char *file, int line);
 void t_near(const real *got, const real *want, int64_t n, double rtol, double atol, const char *file, int line);

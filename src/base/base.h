@@ -211,8 +211,11 @@ int moka_cpu_threads(void); /* as many as the machine (cgroup, affinity) gives; 
 
 /* ---- cpu --------------------------------------------------------------------------------- */
 
-enum moka_isa { MOKA_ISA_REF, MOKA_ISA_AVX2, MOKA_ISA_AVX512 };
-/* The best instruction set this machine has; MOKA_ISA=ref|avx2|avx512 in the environment forces a lower one. */
+enum moka_isa { MOKA_ISA_REF, MOKA_ISA_AVX2, MOKA_ISA_AVX512, MOKA_ISA_NEON };
+/*
+ * The best instruction set this machine has (NEON on every 64-bit ARM); MOKA_ISA=ref|avx2|avx512|neon in the environment forces another
+ * that it has.
+ */
 enum moka_isa moka_cpu_isa(void);
 
 double moka_now(void); /* seconds of a monotonic clock */

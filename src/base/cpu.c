@@ -19,6 +19,8 @@ static enum moka_isa machine_isa(void)
 	    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
 		return MOKA_ISA_AVX512;
 	return MOKA_ISA_AVX2;
+#elif defined(__aarch64__)
+	return MOKA_ISA_NEON;
 #else
 	return MOKA_ISA_REF;
 #endif
@@ -26,14 +28,16 @@ static enum moka_isa machine_isa(void)
 
 enum moka_isa moka_cpu_isa(void)
 {
-	static const char *const names[] = { "ref", "avx2", "avx512" };
-	enum moka_isa have = machine_isa();
+	const enum moka_isa have = machine_isa();
 	const char *want = getenv("MOKA_ISA");
 
-	for (size_t i = 0; want && i < MOKA_COUNT(names); i++)
-		if (!strcasecmp(want, names[i]))
-			return MOKA_MIN(have, (enum moka_isa)i);
-	return have;
+	if (!want)
+		return have;
+	if (!strcasecmp(want, "ref"))
+		return MOKA_ISA_REF;
+	if (have == MOKA_ISA_AVX512 && !strcasecmp(want, "avx2"))
+		return MOKA_ISA_AVX2;
+	return have; /* what was asked for, or what this machine hasn't got, or no set's name */
 }
 
 double moka_now(void)

@@ -5,7 +5,7 @@
 
 static int device_query_run(struct cli_call *c)
 {
-	static const char *const names[] = { "portable C", "AVX2", "AVX-512" };
+	static const char *const names[] = { "portable C", "AVX2", "AVX-512", "NEON" };
 	struct moka_pool *pool = moka_pool_new(0);
 
 	printf("instruction set  %s\nthreads          %d\ngraphics cards   not used\n", names[moka_cpu_isa()],

@@ -18,6 +18,9 @@ const struct moka__blocked_kernels *moka__blocked_choose(void)
 		return &moka__blocked_avx512;
 	if (isa == MOKA_ISA_AVX2)
 		return &moka__blocked_avx2;
+#elif defined(__aarch64__)
+	if (moka_cpu_isa() == MOKA_ISA_NEON)
+		return &moka__blocked_neon;
 #endif
 	return &moka__blocked_portable;
 #endif

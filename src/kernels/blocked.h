@@ -3,7 +3,8 @@
  *
  * An image of C channels in blocks of B lies as [image][block][row][column][B] ("nChw8c", "nChw16c"): the B values of one
  * place are one vector. Where C isn't a multiple of B, the last block's spare lanes hold zeros: whoever writes a blocked
- * tensor writes them, whoever reads one may rely on it. B is one vector of the machine's instruction set (moka_block()).
+ * tensor writes them, whoever reads one may rely on it. B is what suits the machine's instruction set (moka_block()): one vector, or two
+ * of four.
  *
  * A tensor is a view; a part of the channels of a larger one (a concat's bottom) is a view that starts inside it, when its first
  * channel is a multiple of B. Plain tensors (block 1) are NCHW, and as good a bottom or top for every function here

@@ -1,6 +1,6 @@
 /*
  * blocked_kernels.h - the contract between the drivers of blocked operations (conv_*.c, winograd.c, blocked.c ...) and their
- * kernels (blocked_portable.c, blocked_avx2.c, blocked_avx512.c: the same text in blocked_text.h with other vectors).
+ * kernels (blocked_portable.c, blocked_avx2.c, blocked_avx512.c, blocked_neon.c: the same text in blocked_text.h with other vectors).
  *
  * The heart is the convolution's tile: up to eight places by up to four blocks of outputs, summed in registers over
  * blocks of inputs and taps. Where a tap of a place looks is a table of offsets, so rows, padding, strides and dilation never show in the
@@ -130,7 +130,8 @@ struct moka__blocked_kernels {
 		    real *y, int64_t y_step);
 };
 
-extern const struct moka__blocked_kernels moka__blocked_portable, moka__blocked_avx2, moka__blocked_avx512;
+extern const struct moka__blocked_kernels moka__blocked_portable, moka__blocked_avx2, moka__blocked_avx512,
+	moka__blocked_neon;
 /* NULL in the double build. */
 const struct moka__blocked_kernels *moka__blocked_choose(void);
 

@@ -25,6 +25,9 @@ const struct moka__train_kernels *moka__train_choose(void)
 		return &moka__train_avx512;
 	if (isa == MOKA_ISA_AVX2)
 		return &moka__train_avx2;
+#elif defined(__aarch64__)
+	if (moka_cpu_isa() == MOKA_ISA_NEON)
+		return &moka__train_neon;
 #endif
 	return &moka__train_portable;
 #endif

@@ -54,9 +54,10 @@ EASY quad min4(quad a, quad b)
 
 EASY oct sqrt8(oct v)
 {
-	for (int i = 0; i < 4; i++)
-		v.a[i] = sqrtf(v.a[i]), v.b[i] = sqrtf(v.b[i]);
-	return v;
+	oct root = { { sqrtf(v.a[0]), sqrtf(v.a[1]), sqrtf(v.a[2]), sqrtf(v.a[3]) },
+		     { sqrtf(v.b[0]), sqrtf(v.b[1]), sqrtf(v.b[2]), sqrtf(v.b[3]) } };
+
+	return root;
 }
 
 EASY oct max8(oct a, oct b)

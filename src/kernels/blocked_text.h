@@ -2,11 +2,12 @@
  * blocked_text.h - the text of the blocked kernels, included by one file per instruction set, which defines before:
  * VEC, VLEN, LOAD, STORE, SPLAT, FMA(a, b, c), MUL, ADD, SUB, MAX, MIN, DIV, SQRT, KEEP (a value stays in its register), a function
  * transpose() and NAME (the table's name), MOST_GROUP, PLACES_LIST; WEIGHTS1, 2, 3: inputs that a tile of the gradient of weights takes,
- * for as many blocks of outputs (3 may be 0).
+ * for as many blocks of outputs (3 may be 0). Where TILE_FOUR is defined, that file has a tile_four() of its own.
  */
+#include "unroll.h"
+
 // clang-format off
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 32")
 // clang-format on
 
 static const real zeros[VLEN];
@@ -115,6 +116,16 @@ INLINE void fetch_lines(const real *from, const int values)
 		__builtin_prefetch(from + i, 0, 2);
 }
 
+#ifndef TILE_FOUR
+/* Four input values of each place, at p[i] + at, by as many rows of weights. */
+INLINE void tile_four(const int g, const int n, const real *const *p, int64_t at, const real *w, VEC *sum)
+{
+	UNROLL
+	for (int k = 0; k < 4; k++)
+		tile_step(g, n, p, at + k, w + k * g * VLEN, sum);
+}
+#endif
+
 INLINE void conv_tile(const int g, const int n, const struct moka__conv_tile *t)
 {
 	VEC sum[MOKA__GROUP * MOKA__PLACES];
@@ -139,9 +150,7 @@ INLINE void conv_tile(const int g, const int n, const struct moka__conv_tile *t)
 				for (int c = 0; c < VLEN; c += 4) {
 					if (t->stream)
 						fetch_lines(w + c * g * VLEN + AHEAD, 4 * g * VLEN);
-					UNROLL
-					for (int k = 0; k < 4; k++)
-						tile_step(g, n, p, c + k, w + (c + k) * g * VLEN, sum);
+					tile_four(g, n, p, c, w + c * g * VLEN, sum);
 				}
 				continue;
 			}

@@ -42,6 +42,6 @@ struct moka__train_kernels {
 
 /* NULL in the double build. */
 const struct moka__train_kernels *moka__train_choose(void);
-extern const struct moka__train_kernels moka__train_portable, moka__train_avx2, moka__train_avx512;
+extern const struct moka__train_kernels moka__train_portable, moka__train_avx2, moka__train_avx512, moka__train_neon;
 
 #endif

@@ -10,6 +10,9 @@ const struct moka__gemm_kernels *moka__gemm_choose(enum moka_isa isa)
 		return &moka__gemm_avx512;
 	if (isa == MOKA_ISA_AVX2)
 		return &moka__gemm_avx2;
+#elif defined(__aarch64__) && !defined(MOKA_REAL_DOUBLE)
+	if (isa == MOKA_ISA_NEON)
+		return &moka__gemm_neon;
 #endif
 	(void)isa;
 	return &moka__gemm_portable;

@@ -64,7 +64,7 @@ struct moka__gemm_kernels {
 	void (*transpose)(int64_t n, int64_t k, const real *in, int64_t ldin, real *out, int64_t ldout);
 };
 
-extern const struct moka__gemm_kernels moka__gemm_portable, moka__gemm_avx2, moka__gemm_avx512;
+extern const struct moka__gemm_kernels moka__gemm_portable, moka__gemm_avx2, moka__gemm_avx512, moka__gemm_neon;
 const struct moka__gemm_kernels *moka__gemm_choose(enum moka_isa isa);
 
 /*

@@ -14,11 +14,15 @@
  * Sums live in mr * vectors registers; each step loads `vectors` of B and splats mr values of A. The loops have
  * constant bounds and are unrolled away.
  */
+#ifdef __clang__
+#include "unroll.h"
+#else
+#define UNROLL _Pragma("GCC unroll 16") /* AVX-512 was measured with it */
+#endif
+
 #define TILE_PASTE2(a, b, c, d) a##_##b##_##c##x##d
 #define TILE_PASTE(a, b, c, d) TILE_PASTE2(a, b, c, d)
 #define TILE_FN(order, mr, vectors) TILE_PASTE(TILE_NAME, order, mr, vectors)
-
-#define UNROLL _Pragma("GCC unroll 16")
 
 // clang-format off
 #define TILE_INLINE static inline __attribute__((always_inline))

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const isas[] = { "ref", "avx2", "avx512" };
+static const char *const isas[] = T_ISAS;
 static struct moka_pool *three;
 
 static real *numbers(int64_t n, uint64_t seed)

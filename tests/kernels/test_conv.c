@@ -87,6 +87,8 @@ static real *nothing(int64_t n)
 }
 
 static struct moka_pool *pools[2]; /* one thread, two */
+static const char *const isas[] = T_ISAS;
+#define ISAS MOKA_COUNT(isas)
 
 T_TEST(columns_and_back)
 {
@@ -117,7 +119,7 @@ static void check_forward(const struct row *r, const struct moka_conv_geometry *
 	real *bias = biased ? numbers(r->outputs, 3) : NULL, *want = nothing(n), *got = nothing(n), *first = nothing(n);
 
 	moka__conv_forward_ref(g, r->outputs, w, image, bias, want);
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 2 * (int)ISAS; i++) {
 		moka_conv_forward(pools[i % 2], spaces[i / 2], g, r->outputs, w, image, bias, got);
 		if (i % 2 == 0) {
 			T_NEAR(got, want, n, 1e-5, 2e-6 * (1 + sqrt((double)k)));
@@ -129,13 +131,12 @@ static void check_forward(const struct row *r, const struct moka_conv_geometry *
 }
 
 /* A workspace for each instruction set; what the machine lacks is its best one again. */
-static void make_spaces(struct moka_gemm_ws *spaces[3])
+static void make_spaces(struct moka_gemm_ws *spaces[ISAS])
 {
-	static const char *const isas[] = { "ref", "avx2", "avx512" };
 	const char *was = getenv("MOKA_ISA");
 	char *kept = was ? strdup(was) : NULL;
 
-	for (size_t k = 0; k < MOKA_COUNT(isas); k++) {
+	for (size_t k = 0; k < ISAS; k++) {
 		setenv("MOKA_ISA", isas[k], 1);
 		spaces[k] = moka_gemm_ws_new();
 	}
@@ -148,7 +149,7 @@ static void make_spaces(struct moka_gemm_ws *spaces[3])
 
 T_TEST(forward_on_each_isa)
 {
-	struct moka_gemm_ws *spaces[3];
+	struct moka_gemm_ws *spaces[ISAS];
 
 	make_spaces(spaces);
 	for (size_t i = 0; i < MOKA_COUNT(rows); i++) {
@@ -230,7 +231,7 @@ static void batch_forward(const struct batch *b, struct moka_gemm_ws **spaces)
 	for (int64_t i = 0; i < b->images; i++)
 		moka__conv_forward_ref(&b->g, b->outputs, b->w, b->x + i * b->x_stride, b->bias,
 				       want + i * b->y_stride);
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 2 * (int)ISAS; i++) {
 		T_TRUE(moka_conv_batch_forward(pools[i % 2], spaces[i / 2], &b->g, b->outputs, b->images, b->w, b->bias,
 					       b->x, b->x_stride, got, b->y_stride));
 		for (int64_t k = 0; k < b->images; k++)
@@ -269,7 +270,7 @@ static void batch_backward(const struct batch *b, struct moka_gemm_ws **spaces, 
 
 	memcpy(dw, b->dw0, (size_t)b->nw * sizeof(real));
 	batch_backward_ref(b, dx, dw);
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 2 * (int)ISAS; i++) {
 		T_TRUE(moka_conv_batch_data(pools[i % 2], spaces[i / 2], &b->g, b->outputs, b->images, b->w, b->dy,
 					    b->y_stride, got_x, b->x_stride) == turns);
 		for (int64_t k = 0; turns && k < b->images; k++)
@@ -287,7 +288,7 @@ static void batch_backward(const struct batch *b, struct moka_gemm_ws **spaces, 
 
 T_TEST(batches_without_columns)
 {
-	struct moka_gemm_ws *spaces[3];
+	struct moka_gemm_ws *spaces[ISAS];
 
 	make_spaces(spaces);
 	for (size_t i = 0; i < MOKA_COUNT(batch_rows); i++) {

@@ -28,10 +28,10 @@ struct product {
 	real alpha, beta;
 };
 
-static const char *const isas[] = { "ref", "avx2", "avx512" };
+static const char *const isas[] = T_ISAS;
 
 /* A workspace for every instruction set (a machine without one gets a lower set twice), pools of 1, 2 and 3 threads. */
-static struct moka_gemm_ws *spaces[3];
+static struct moka_gemm_ws *spaces[MOKA_COUNT(isas)];
 static struct moka_pool *pools[3];
 
 static void set_up(void)
@@ -42,8 +42,9 @@ static void set_up(void)
 	for (size_t i = 0; i < MOKA_COUNT(isas); i++) {
 		setenv("MOKA_ISA", isas[i], 1);
 		spaces[i] = moka_gemm_ws_new();
-		pools[i] = i ? moka_pool_new((int)i + 1) : NULL;
 	}
+	for (size_t i = 1; i < MOKA_COUNT(pools); i++)
+		pools[i] = moka_pool_new((int)i + 1);
 	if (kept)
 		setenv("MOKA_ISA", kept, 1);
 	else
@@ -53,10 +54,10 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-	for (size_t i = 0; i < MOKA_COUNT(isas); i++) {
+	for (size_t i = 0; i < MOKA_COUNT(isas); i++)
 		moka_gemm_ws_free(spaces[i]);
+	for (size_t i = 0; i < MOKA_COUNT(pools); i++)
 		moka_pool_free(pools[i]);
-	}
 }
 
 /* One product on each instruction set: the reference's values; and the same bits for any number of threads. */
@@ -77,7 +78,7 @@ static void check(const struct product *x, int n_pools)
 			c0[i] = (real)NAN;
 	memcpy(want, c0, bytes);
 	moka_gemm_ref(x->ta, x->tb, x->m, x->n, x->k, x->alpha, a, lda, b, ldb, x->beta, want, ldc);
-	for (int i = 0; i < 3 * n_pools; i++) {
+	for (int i = 0; i < (int)MOKA_COUNT(isas) * n_pools; i++) {
 		memcpy(got, c0, bytes);
 		moka_gemm(pools[i % n_pools], spaces[i / n_pools], x->ta, x->tb, x->m, x->n, x->k, x->alpha, a, lda, b,
 			  ldb, x->beta, got, ldc);
@@ -162,7 +163,8 @@ T_TEST(alpha_zero_reads_nothing)
 		for (int t = 0; t < 4; t++) {
 			for (int i = 0; i < 64; i++)
 				a[i] = (real)NAN, c[i] = (real)i;
-			moka_gemm(NULL, spaces[t % 3], t & 1, t & 2, m, 8, 8, 0, a, 8, a, 8, 2, c, 8);
+			moka_gemm(NULL, spaces[t % (int)MOKA_COUNT(isas)], t & 1, t & 2, m, 8, 8, 0, a, 8, a, 8, 2, c,
+				  8);
 			for (int i = 0; i < 64; i++)
 				T_TRUE(c[i] == (real)(i < m * 8 ? 2 * i : i));
 		}

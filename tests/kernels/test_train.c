@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const isas[] = { "ref", "avx2", "avx512" };
+static const char *const isas[] = T_ISAS;
 static struct moka_pool *three;
 
 static void on_each_isa(void (*fn)(void))
