@@ -24,9 +24,10 @@ enum moka_status moka_export_hdf5(const char *path, const struct moka_export_arr
 
 /*
  * A net of the test phase, allocated and filled, every shape known. Layers that ONNX has no nodes for are findings ("onnx"), each with
- * its place, and nothing is written then (MOKA_ERR_MODEL); err tells of everything else.
+ * its place, and nothing is written then (MOKA_ERR_MODEL); err tells of everything else. Weights that the net left in their file are read
+ * (moka_net_plain()).
  */
-enum moka_status moka_export_onnx(const char *path, const struct moka_net *net, struct moka_findings *f,
+enum moka_status moka_export_onnx(const char *path, struct moka_net *net, struct moka_findings *f,
 				  struct moka_error *err);
 
 #endif

@@ -291,13 +291,16 @@ static enum moka_status write_tree(const char *path, const struct moka_msg *root
 	return moka_out_commit(out, err);
 }
 
-enum moka_status moka_export_onnx(const char *path, const struct moka_net *net, struct moka_findings *f,
+enum moka_status moka_export_onnx(const char *path, struct moka_net *net, struct moka_findings *f,
 				  struct moka_error *err)
 {
 	struct job j = { .o = { .findings = f } };
 	struct moka_msg *root = NULL;
-	enum moka_status status = start(&j, net);
+	enum moka_status status;
 
+	if (moka_net_plain(net))
+		return moka_fail(err, MOKA_ERR_IO, "the net's weights can't be read again");
+	status = start(&j, net);
 	if (!status)
 		status = add_layers(&j);
 	if (!status && !(root = make_tree(&j)))

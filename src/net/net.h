@@ -194,7 +194,7 @@ enum moka_status moka_net_load(struct moka_net *n, struct moka_weights *w, bool 
 /* The net with its weights as a NetParameter tree, as BVLC Caffe's Net::ToProto makes it (shared blobs under each layer). Tree
  * and copies in the arena; float views borrow n's parameters. with_diff needs an exec. */
 struct moka_exec;
-enum moka_status moka_net_to_msg(const struct moka_net *n, const struct moka_exec *with_diff, struct moka_arena *a,
+enum moka_status moka_net_to_msg(struct moka_net *n, const struct moka_exec *with_diff, struct moka_arena *a,
 				 struct moka_msg **out);
 
 /* ---- execution --------------------------------------------------------------------------------- */

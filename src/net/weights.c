@@ -442,11 +442,12 @@ static bool add_net_layer(struct moka_arena *a, struct moka_msg *net, const stru
 	return true;
 }
 
-enum moka_status moka_net_to_msg(const struct moka_net *n, const struct moka_exec *with_diff, struct moka_arena *a,
+enum moka_status moka_net_to_msg(struct moka_net *n, const struct moka_exec *with_diff, struct moka_arena *a,
 				 struct moka_msg **out)
 {
 	struct moka_msg *net = moka_msg_new(a, &moka_net_message);
 
+	MOKA_TRY(moka_net_plain(n));
 	*out = net;
 	if (!net || (*n->name && !moka_add_string(a, net, &moka_layer_schema, "name", n->name)))
 		return MOKA_ERR_NOMEM;

@@ -90,6 +90,21 @@ def test_net(name, folder):
     check(f"{name}: parameters pass through unchanged", len(parameters) >= {"names": 1, "layers": 5}.get(name, 0), str(len(parameters)))
 
 
+def test_large_weights(folder):
+    """Weights of a size that a net which only infers leaves in its file: they must be in what is written."""
+    net, weights, out = (os.path.join(folder, "large" + e) for e in (".prototxt", ".caffemodel", ".onnx"))
+    with open(net, "w", encoding="utf-8") as f:
+        f.write('layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 64 dim: 5 dim: 5 } } }\n'
+                'layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 96 kernel_size: 3 } }\n'
+                'layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip" inner_product_param { num_output: 70 } }\n')
+    random_weights.write(MOKA, net, weights)
+    subprocess.run([MOKA, "convert", net, weights, "-o", out], check=True, capture_output=True)
+    with open(weights, "rb") as f:
+        stored = f.read()
+    found = [t for t in onnx_file.Model(out).tensors.values() if len(t.values) > 16384 and stored.find(t.values.tobytes()) >= 0]
+    check("large weights pass through unchanged", len(found) == 2, str(len(found)))
+
+
 def test_refused(folder):
     """What ONNX has no nodes for is named, with its line, and nothing is written."""
     net, out = os.path.join(folder, "no.prototxt"), os.path.join(folder, "no.onnx")
@@ -109,6 +124,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for name in ("layers", "pooling", "names"):
             test_net(name, folder)
+        test_large_weights(folder)
         test_refused(folder)
     ort = os.environ.get("MOKA_ORT_LIB")
     build = os.path.dirname(MOKA)
