@@ -153,7 +153,7 @@ def picture(result):
     """A block of bars a row: how fast each engine is, the fastest being 1."""
     rows = [r for r in result["rows"] + result["train"] if r["peers"]]
     names = present(rows)
-    bar, gap, left, width = 9, 10, 190, 640
+    bar, gap, left, width = 9, 10, 210, 640
     block = bar * len(names) + gap
     height = 46 + block * len(rows) + 10
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 70}" height="{height}" font-family="sans-serif" font-size="11">',
