@@ -53,17 +53,23 @@ INLINE void in6(const VEC *d, const int s, VEC *o, const int os)
 	o[6 * os] = SUB(a, b);
 }
 
-/* The last two points' transformed values are of weights scaled by 32 there; 1/32 of powers appear here. */
-INLINE void out6(const VEC *m, const int s, VEC *o, const int os)
+/*
+ * Eight points' sums: six outputs of a kernel of three, four of one of five. The last two points' transformed values are of weights scaled by
+ * 32 there; 1/32 of powers appear here.
+ */
+INLINE void out8(const int outs, const VEC *m, const int s, VEC *o, const int os)
 {
 	const VEC a1 = ADD(m[s], m[2 * s]), b1 = SUB(m[s], m[2 * s]);
 	const VEC a2 = ADD(m[3 * s], m[4 * s]), b2 = SUB(m[3 * s], m[4 * s]);
 	const VEC a3 = ADD(m[5 * s], m[6 * s]), b3 = SUB(m[5 * s], m[6 * s]);
+	const VEC last = outs == 4 ? ADD(b1, m[7 * s]) : b1;
 
 	o[0] = ADD(ADD(m[0], a1), FMA(SPLAT(32), a3, a2));
 	o[os] = ADD(b1, FMA(SPLAT(16), b3, MUL(SPLAT(2), b2)));
 	o[2 * os] = ADD(a1, FMA(SPLAT(8), a3, MUL(SPLAT(4), a2)));
-	o[3 * os] = ADD(b1, FMA(SPLAT(4), b3, MUL(SPLAT(8), b2)));
+	o[3 * os] = ADD(last, FMA(SPLAT(4), b3, MUL(SPLAT(8), b2)));
+	if (outs == 4)
+		return;
 	o[4 * os] = ADD(a1, FMA(SPLAT(2), a3, MUL(SPLAT(16), a2)));
 	o[5 * os] = ADD(ADD(b1, m[7 * s]), FMA(SPLAT(32), b2, b3));
 }
@@ -100,65 +106,42 @@ static void wino_in6(const real *x, int64_t row, real *v, int64_t step)
 	}
 }
 
+/* Sums of size x size points to outs x outs outputs. */
+INLINE void sums_out(const int size, const int outs, const real *m, int64_t step, real *out)
+{
+	VEC d[8], t[6 * 8], o[6];
+
+	for (int c = 0; c < size; c++) {
+		for (int r = 0; r < size; r++)
+			d[r] = LOAD(m + (r * size + c) * step);
+		if (size == 6)
+			out4(d, 1, t + c, size);
+		else
+			out8(outs, d, 1, t + c, size);
+	}
+	for (int r = 0; r < outs; r++) {
+		if (size == 6)
+			out4(t + r * size, 1, o, 1);
+		else
+			out8(outs, t + r * size, 1, o, 1);
+		for (int c = 0; c < outs; c++)
+			STORE(out + (r * outs + c) * VLEN, o[c]);
+	}
+}
+
 static void wino_out4(const real *m, int64_t step, real *out)
 {
-	VEC d[6], t[24], o[4];
-
-	for (int c = 0; c < 6; c++) {
-		for (int r = 0; r < 6; r++)
-			d[r] = LOAD(m + (r * 6 + c) * step);
-		out4(d, 1, t + c, 6);
-	}
-	for (int r = 0; r < 4; r++) {
-		out4(t + r * 6, 1, o, 1);
-		for (int c = 0; c < 4; c++)
-			STORE(out + (r * 4 + c) * VLEN, o[c]);
-	}
+	sums_out(6, 4, m, step, out);
 }
 
 static void wino_out6(const real *m, int64_t step, real *out)
 {
-	VEC d[8], t[48], o[6];
-
-	for (int c = 0; c < 8; c++) {
-		for (int r = 0; r < 8; r++)
-			d[r] = LOAD(m + (r * 8 + c) * step);
-		out6(d, 1, t + c, 8);
-	}
-	for (int r = 0; r < 6; r++) {
-		out6(t + r * 8, 1, o, 1);
-		for (int c = 0; c < 6; c++)
-			STORE(out + (r * 6 + c) * VLEN, o[c]);
-	}
-}
-
-/* F(4x4, 5x5): the same eight points make four outputs. */
-INLINE void out5(const VEC *m, const int s, VEC *o, const int os)
-{
-	const VEC a1 = ADD(m[s], m[2 * s]), b1 = SUB(m[s], m[2 * s]);
-	const VEC a2 = ADD(m[3 * s], m[4 * s]), b2 = SUB(m[3 * s], m[4 * s]);
-	const VEC a3 = ADD(m[5 * s], m[6 * s]), b3 = SUB(m[5 * s], m[6 * s]);
-
-	o[0] = ADD(ADD(m[0], a1), FMA(SPLAT(32), a3, a2));
-	o[os] = ADD(b1, FMA(SPLAT(16), b3, MUL(SPLAT(2), b2)));
-	o[2 * os] = ADD(a1, FMA(SPLAT(8), a3, MUL(SPLAT(4), a2)));
-	o[3 * os] = ADD(ADD(b1, m[7 * s]), FMA(SPLAT(4), b3, MUL(SPLAT(8), b2)));
+	sums_out(8, 6, m, step, out);
 }
 
 static void wino_out5(const real *m, int64_t step, real *out)
 {
-	VEC d[8], t[32], o[4];
-
-	for (int c = 0; c < 8; c++) {
-		for (int r = 0; r < 8; r++)
-			d[r] = LOAD(m + (r * 8 + c) * step);
-		out5(d, 1, t + c, 8);
-	}
-	for (int r = 0; r < 4; r++) {
-		out5(t + r * 8, 1, o, 1);
-		for (int c = 0; c < 4; c++)
-			STORE(out + (r * 4 + c) * VLEN, o[c]);
-	}
+	sums_out(8, 4, m, step, out);
 }
 
 /* One line of three values of a kernel, `s` vectors apart: six. */

@@ -22,18 +22,24 @@ double moka__conv_work(const struct moka_conv_desc *d, const int64_t out[2])
 	       (double)(d->kernel[0] * d->kernel[1]);
 }
 
+bool moka__conv_axis_size(int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, int64_t *out)
+{
+	if (kernel < 1 || stride < 1 || dilation < 1 || pad < 0 || in < 1)
+		return false;
+	*out = in + 2 * pad - (dilation * (kernel - 1) + 1);
+	if (*out < 0)
+		return false;
+	*out = *out / stride + 1;
+	return true;
+}
+
 static bool output_size(const struct moka_conv_desc *d, int64_t out[2])
 {
 	const int64_t in[2] = { d->height, d->width };
 
-	for (int i = 0; i < 2; i++) {
-		if (d->kernel[i] < 1 || d->stride[i] < 1 || d->dilation[i] < 1 || d->pad[i] < 0 || in[i] < 1)
+	for (int i = 0; i < 2; i++)
+		if (!moka__conv_axis_size(in[i], d->kernel[i], d->stride[i], d->pad[i], d->dilation[i], &out[i]))
 			return false;
-		out[i] = in[i] + 2 * d->pad[i] - (d->dilation[i] * (d->kernel[i] - 1) + 1);
-		if (out[i] < 0)
-			return false;
-		out[i] = out[i] / d->stride[i] + 1;
-	}
 	return d->images > 0 && d->channels > 0 && d->outputs > 0 && d->group > 0 && d->channels % d->group == 0 &&
 	       d->outputs % d->group == 0;
 }

@@ -135,6 +135,8 @@ static inline int64_t moka__used_lanes(const struct moka_conv_op *op, int64_t en
 	return (b - spare + 3) / 4 * 4;
 }
 
+/* Outputs along one axis; false: there are none, or a setting makes no sense. */
+bool moka__conv_axis_size(int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, int64_t *out);
 /* Multiply-adds of the whole as a direct convolution would make them. */
 double moka__conv_work(const struct moka_conv_desc *d, const int64_t out[2]);
 /* Where part i of `parts` begins. */

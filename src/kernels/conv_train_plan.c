@@ -13,14 +13,9 @@ static bool sizes(const struct moka_conv_train_desc *d, int64_t out[2])
 {
 	const int64_t in[2] = { d->height, d->width };
 
-	for (int i = 0; i < 2; i++) {
-		if (d->kernel[i] < 1 || d->stride[i] < 1 || d->dilation[i] < 1 || d->pad[i] < 0 || in[i] < 1)
+	for (int i = 0; i < 2; i++)
+		if (!moka__conv_axis_size(in[i], d->kernel[i], d->stride[i], d->pad[i], d->dilation[i], &out[i]))
 			return false;
-		out[i] = in[i] + 2 * d->pad[i] - (d->dilation[i] * (d->kernel[i] - 1) + 1);
-		if (out[i] < 0)
-			return false;
-		out[i] = out[i] / d->stride[i] + 1;
-	}
 	return d->images > 0 && d->channels > 0 && d->outputs > 0 && d->group > 0;
 }
 
