@@ -83,6 +83,7 @@ struct moka_open_options {
 
 /*
  * Reads the net at `path`, takes the weights, plans and allocates. o may be NULL (test, fillers, inputs and outputs).
+ * Weights files stay mapped until moka_close(), since large values are read from them when they are wanted: replace such a file, don't write into it.
  * The first error finding of the net becomes *err, as file:line:col. *out is NULL on failure.
  * Errors: IO, FORMAT, MODEL, UNSUPPORTED (a layer that can't be run), LIMIT, NOMEM.
  */

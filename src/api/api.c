@@ -411,6 +411,8 @@ static enum moka_status remake(struct moka_net_handle *h, struct moka_error *err
 	moka_exec_free(h->exec);
 	if (h->net != h->owner)
 		moka_net_free(h->net);
+	else
+		moka_net_drop_plan(h->owner); /* its parameters are the new net's, its packed weights nobody's */
 	h->net = net;
 	h->exec = exec;
 	return MOKA_OK;

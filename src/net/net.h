@@ -185,6 +185,8 @@ void moka_net_watch(struct moka_net *n);
  */
 void moka_net_lend(struct moka_net *n, moka_net_again_fn *again, void *arg);
 enum moka_status moka_net_plain(struct moka_net *n);
+/* Frees what inferences keep with the net (packed weights), where no execution of it is alive; the next one makes it anew. */
+void moka_net_drop_plan(struct moka_net *n);
 /*
  * Takes weights by layer name. What doesn't fit (a blob of another shape: which dimension), was not used, or stayed at its filler goes to f
  * as findings ("weights-mismatch" error, "weights-unused" and "weights-missing" warnings). Legacy 1x1xMxN shapes fit (M, N). A net whose

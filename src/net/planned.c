@@ -230,6 +230,16 @@ void moka__shared_free(struct moka__shared *s)
 	free(s);
 }
 
+void moka_net_drop_plan(struct moka_net *n)
+{
+	if (!n->shared)
+		return;
+	pthread_mutex_lock(&n->shared->lock);
+	moka_plan_free(n->shared->plan);
+	n->shared->plan = NULL;
+	pthread_mutex_unlock(&n->shared->lock);
+}
+
 /* The lock is held. */
 static enum moka_status pack(struct moka_net *n, struct moka_plan *p, struct moka_pool *pool)
 {

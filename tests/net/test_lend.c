@@ -140,6 +140,29 @@ T_TEST(packed_again_while_given_back)
 	close_lent(&t, copies);
 }
 
+T_TEST(a_plan_that_was_dropped_is_made_anew)
+{
+	struct again a = { 0, false };
+	struct nets t;
+	struct moka_exec *fused, *plain;
+	real *copies[8];
+
+	open_lent(&t, &a, copies);
+	fused = fused_exec(t.n, false, NULL);
+	moka_exec_free(fused);
+	moka_net_drop_plan(t.n);
+	moka_net_drop_plan(t.n);
+	fused = fused_exec(t.n, false, NULL);
+	T_INT(given_back(t.n), 2);
+	plain = fused_exec(t.n, true, NULL);
+	fused_forward(plain, t.n);
+	fused_forward(fused, t.n);
+	fused_compare(fused, plain, t.n, 2e-5);
+	moka_exec_free(plain);
+	moka_exec_free(fused);
+	close_lent(&t, copies);
+}
+
 T_TEST(values_that_do_not_come_again_are_an_error)
 {
 	struct again a = { 0, true };
@@ -240,9 +263,9 @@ T_TEST(large_weights_stay_in_their_file)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(large_weights_stay_in_their_file),	    T_CASE(packed_weights_are_given_back_and_come_again),
-	T_CASE(changed_weights_are_packed_again),	    T_CASE(packed_again_while_given_back),
-	T_CASE(values_that_do_not_come_again_are_an_error),
+	T_CASE(large_weights_stay_in_their_file),     T_CASE(packed_weights_are_given_back_and_come_again),
+	T_CASE(changed_weights_are_packed_again),     T_CASE(packed_again_while_given_back),
+	T_CASE(a_plan_that_was_dropped_is_made_anew), T_CASE(values_that_do_not_come_again_are_an_error),
 };
 
 int main(int argc, char **argv)
