@@ -83,7 +83,10 @@ struct moka__rows {
 	struct moka_act act; /* slopes: of the block */
 };
 
+struct moka__train_kernels;
+
 struct moka__blocked_kernels {
+	const struct moka__train_kernels *train; /* of the same instruction set (blocked_train_kernels.h) */
 	int block;
 	int places
 		[MOKA__GROUP]; /* that suit 1..4 blocks of outputs best; 0: more blocks than this set's registers hold */

@@ -15,22 +15,9 @@
 
 const struct moka__train_kernels *moka__train_choose(void)
 {
-#ifdef MOKA_REAL_DOUBLE
-	return NULL;
-#else
-#if defined(__x86_64__)
-	const enum moka_isa isa = moka_cpu_isa();
+	const struct moka__blocked_kernels *k = moka__blocked_choose();
 
-	if (isa == MOKA_ISA_AVX512)
-		return &moka__train_avx512;
-	if (isa == MOKA_ISA_AVX2)
-		return &moka__train_avx2;
-#elif defined(__aarch64__)
-	if (moka_cpu_isa() == MOKA_ISA_NEON)
-		return &moka__train_neon;
-#endif
-	return &moka__train_portable;
-#endif
+	return k ? k->train : NULL;
 }
 
 struct norm_job {

@@ -394,7 +394,7 @@ WINDOWS(1) WINDOWS(2) WINDOWS(3) WINDOWS(4) WINDOWS(5) WINDOWS(6) WINDOWS(7) WIN
 #endif
 
 const struct moka__blocked_kernels NAME = {
-	.block = VLEN, .places = PLACES_LIST, .most_group = MOST_GROUP,
+	.train = &TRAIN_NAME, .block = VLEN, .places = PLACES_LIST, .most_group = MOST_GROUP,
 	.conv = ALL(conv), .first = ALL(first),
 	.weights_rows = { WEIGHTS1, WEIGHTS2, WEIGHTS3 },
 	.weights = WEIGHTS_LIST(weights), .weights_first = WEIGHTS_LIST(weights_first),

@@ -59,6 +59,12 @@ static void open_lent(struct nets *t, struct again *a, real **copies)
 		copies[i] = copy_of(&t->n->params[i]);
 }
 
+static void check_values(const struct nets *t, real **copies)
+{
+	for (int i = 0; i < t->n->n_params; i++)
+		T_TRUE(same(&t->n->params[i], copies[i]));
+}
+
 static void close_lent(struct nets *t, real **copies)
 {
 	for (int i = 0; i < t->n->n_params; i++)
@@ -81,8 +87,7 @@ T_TEST(packed_weights_are_given_back_and_come_again)
 	T_TRUE(same(&t.n->params[4], copies[4]) && a.calls == 0);
 	plain = fused_exec(t.n, true, NULL);
 	T_TRUE(given_back(t.n) == 0);
-	for (int i = 0; i < t.n->n_params; i++)
-		T_TRUE(same(&t.n->params[i], copies[i]));
+	check_values(&t, copies);
 	fused_forward(plain, t.n);
 	fused_forward(fused, t.n);
 	fused_compare(fused, plain, t.n, 2e-5);
@@ -106,8 +111,7 @@ T_TEST(changed_weights_are_packed_again)
 	fused = fused_exec(t.n, false, NULL);
 	fused_forward(fused, t.n);
 	moka_net_watch(t.n);
-	for (int i = 0; i < t.n->n_params; i++)
-		T_TRUE(same(&t.n->params[i], copies[i]));
+	check_values(&t, copies);
 	for (int64_t i = 0; i < t.n->params[0].count; i++)
 		t.n->params[0].data[i] *= 2;
 	fused_forward(fused, t.n);
@@ -134,8 +138,7 @@ T_TEST(packed_again_while_given_back)
 	fused_forward(fused, t.n);
 	T_TRUE(given_back(t.n) == 2 && a.calls == 1);
 	T_TRUE(!moka_net_plain(t.n));
-	for (int i = 0; i < t.n->n_params; i++)
-		T_TRUE(same(&t.n->params[i], copies[i]));
+	check_values(&t, copies);
 	moka_exec_free(fused);
 	close_lent(&t, copies);
 }
