@@ -60,6 +60,10 @@ struct moka__gemm_kernels {
 	 */
 	int dots_rows, dots_columns;
 	void (*dots[2][MOKA__DOTS_MOST])(int64_t n, const real *a, int64_t lda, const real *b, int64_t ldb, real *out);
+	/* C (m, n) += A B of one step, and of spread_depth; or = where they are the first. A (m, steps) is dense, B read where it lies. */
+	int spread_depth;
+	void (*spread[2])(int64_t m, int64_t n, const real *a, const real *b, int64_t ldb, real *c, int64_t ldc,
+			  bool first);
 	/* out[p * ldout + i] = in[i * ldin + p] for i < n, p < k: packing a transposed matrix */
 	void (*transpose)(int64_t n, int64_t k, const real *in, int64_t ldin, real *out, int64_t ldout);
 };
@@ -100,6 +104,11 @@ struct moka__gemm_job {
 void moka__gemm_rows(struct moka_pool *pool, const struct moka__gemm_kernels *ops, int64_t m, int64_t n, int64_t k,
 		     real alpha, const real *a, int64_t lda, const real *b, int64_t ldb, real beta, real *c,
 		     int64_t ldc);
+/* C = A B or C += A B with B where it lies (gemm_spread.c): for few rows of A (m, k) and a large B (k, n). false: no memory. */
+bool moka__gemm_spread(struct moka_pool *pool, struct moka_gemm_ws *ws, int64_t m, int64_t n, int64_t k, const real *a,
+		       int64_t lda, const real *b, int64_t ldb, bool add, real *c, int64_t ldc);
+/* How many of k steps are summed at a time: the cut shows in the sums. */
+int64_t moka__gemm_steps(const struct moka__gemm_kernels *ops, int64_t k);
 /* Runs it; false: no memory for the panels, nothing done. */
 bool moka__gemm_run(struct moka_pool *pool, struct moka_gemm_ws *ws, const struct moka__gemm_job *job);
 /* 64-byte aligned room for `slots` threads of `each` values, kept for the next call; NULL: no memory. */

@@ -30,6 +30,7 @@ static inline float sum_of(__m256 v)
 #define TILE_NAME f32_gemm_avx2
 #define TILE_MR 4
 #define TILE_VECTORS 3
+#define SPREAD_DEPTH 4
 #include "gemm_tile.h"
 #include "transpose_avx.h"
 
@@ -41,6 +42,8 @@ FLAT_DEFINE_ROW(2)
 FLAT_DEFINE_ROW(4)
 DOTS_DEFINE_ROW(1)
 DOTS_DEFINE_ROW(3)
+SPREAD_DEFINE(1)
+SPREAD_DEFINE(4)
 
 const struct moka__gemm_kernels moka__gemm_avx2 = {
 	.name = "avx2", .mr = 4, .vector = VLEN, .vectors = 3,
@@ -52,6 +55,7 @@ const struct moka__gemm_kernels moka__gemm_avx2 = {
 	.dots_rows = DOTS_ROWS, .dots_columns = DOTS_COLUMNS,
 	.dots = { { DOTS_LIST_ROW(1) },
 		  { DOTS_LIST_ROW(3) } },
+	.spread_depth = 4, .spread = { TILE_FN(spread, 1, 2), TILE_FN(spread, 4, 2) },
 	.transpose = transpose_avx,
 };
 // clang-format on

@@ -22,6 +22,7 @@
 #define TILE_NAME f32_gemm_avx512
 #define TILE_MR 8
 #define TILE_VECTORS 3
+#define SPREAD_DEPTH 8
 #include "gemm_tile.h"
 #include "transpose_avx.h"
 
@@ -38,6 +39,8 @@ DOTS_DEFINE(1, 5)
 DOTS_DEFINE(1, 6)
 DOTS_DEFINE(4, 5)
 DOTS_DEFINE(4, 6)
+SPREAD_DEFINE(1)
+SPREAD_DEFINE(8)
 
 const struct moka__gemm_kernels moka__gemm_avx512 = {
 	.name = "avx512", .mr = 8, .vector = VLEN, .vectors = 3,
@@ -50,6 +53,7 @@ const struct moka__gemm_kernels moka__gemm_avx512 = {
 	.dots_rows = DOTS_ROWS, .dots_columns = DOTS_COLUMNS,
 	.dots = { { DOTS_LIST_ROW(1), TILE_FN(dots, 1, 5), TILE_FN(dots, 1, 6) },
 		  { DOTS_LIST_ROW(4), TILE_FN(dots, 4, 5), TILE_FN(dots, 4, 6) } },
+	.spread_depth = 8, .spread = { TILE_FN(spread, 1, 2), TILE_FN(spread, 8, 2) },
 	.transpose = transpose_avx,
 };
 // clang-format on

@@ -23,6 +23,7 @@
 #define TILE_NAME f32_gemm_neon
 #define TILE_MR 8
 #define TILE_VECTORS 3
+#define SPREAD_DEPTH 8
 #include "gemm_tile.h"
 
 /* Four by four: pairs, then pairs of pairs. */
@@ -64,6 +65,8 @@ FLAT_DEFINE_ROW(4)
 FLAT_DEFINE_ROW(8)
 DOTS_DEFINE_ROW(1)
 DOTS_DEFINE_ROW(4)
+SPREAD_DEFINE(1)
+SPREAD_DEFINE(8)
 
 const struct moka__gemm_kernels moka__gemm_neon = {
 	.name = "neon", .mr = 8, .vector = VLEN, .vectors = 3,
@@ -76,6 +79,7 @@ const struct moka__gemm_kernels moka__gemm_neon = {
 	.dots_rows = DOTS_ROWS, .dots_columns = DOTS_COLUMNS,
 	.dots = { { DOTS_LIST_ROW(1) },
 		  { DOTS_LIST_ROW(4) } },
+	.spread_depth = 8, .spread = { TILE_FN(spread, 1, 2), TILE_FN(spread, 8, 2) },
 	.transpose = transpose,
 };
 // clang-format on

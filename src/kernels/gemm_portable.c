@@ -44,6 +44,7 @@ static inline real sum_of(vec16 v)
 #define TILE_NAME gemm_portable
 #define TILE_MR 4
 #define TILE_VECTORS 3
+#define SPREAD_DEPTH 4
 #include "gemm_tile.h"
 
 static void transpose(int64_t n, int64_t k, const real *in, int64_t ldin, real *out, int64_t ldout)
@@ -61,6 +62,8 @@ FLAT_DEFINE_ROW(2)
 FLAT_DEFINE_ROW(4)
 DOTS_DEFINE_ROW(1)
 DOTS_DEFINE_ROW(3)
+SPREAD_DEFINE(1)
+SPREAD_DEFINE(4)
 
 const struct moka__gemm_kernels moka__gemm_portable = {
 	.name = "portable", .mr = 4, .vector = VLEN, .vectors = 3,
@@ -72,6 +75,7 @@ const struct moka__gemm_kernels moka__gemm_portable = {
 	.dots_rows = DOTS_ROWS, .dots_columns = DOTS_COLUMNS,
 	.dots = { { DOTS_LIST_ROW(1) },
 		  { DOTS_LIST_ROW(3) } },
+	.spread_depth = 4, .spread = { TILE_FN(spread, 1, 2), TILE_FN(spread, 4, 2) },
 	.transpose = transpose,
 };
 // clang-format on

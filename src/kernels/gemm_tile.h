@@ -10,6 +10,7 @@
  *     TILE_NAME                prefix of the functions
  *     TILE_MR, TILE_VECTORS    the largest tile
  *     DOTS_ROWS, DOTS_COLUMNS  rows of two matrices whose products are summed at once
+ *     SPREAD_DEPTH             rows of B that a pass over C adds
  *
  * Sums live in mr * vectors registers; each step loads `vectors` of B and splats mr values of A. The loops have
  * constant bounds and are unrolled away.
@@ -173,6 +174,67 @@ TILE_INLINE void dots(const int rows, const int columns, int64_t n, const real *
 		}
 	}
 }
+
+/* `vectors` vectors of columns of spread() */
+TILE_INLINE void spread_columns(const int depth, const int vectors, int64_t m, const real *a, const real *b, int64_t ldb, real *c,
+				int64_t ldc, bool first)
+{
+	VEC x[2 * SPREAD_DEPTH];
+
+	UNROLL
+	for (int p = 0; p < depth; p++) {
+		UNROLL
+		for (int v = 0; v < vectors; v++) {
+			__builtin_prefetch(b + (depth + p) * ldb + v * VLEN);
+			x[2 * p + v] = LOAD(b + p * ldb + v * VLEN);
+		}
+	}
+	for (int64_t i = 0; i < m; i++, a += depth, c += ldc) {
+		VEC y[2];
+		UNROLL
+		for (int v = 0; v < vectors; v++)
+			y[v] = first ? SPLAT(0) : LOAD(c + v * VLEN);
+		UNROLL
+		for (int p = 0; p < depth; p++) {
+			const VEC s = SPLAT(a[p]);
+			UNROLL
+			for (int v = 0; v < vectors; v++)
+				y[v] = FMA(s, x[2 * p + v], y[v]);
+		}
+		UNROLL
+		for (int v = 0; v < vectors; v++)
+			STORE(c + v * VLEN, y[v]);
+	}
+}
+
+/*
+ * C (m, n) += A (m, depth) B (depth, n), or = where it is the first: what is large is B, read once and where it lies. `depth` rows of it
+ * stay in registers, two vectors of each, while all rows of C go by; the next `depth` rows are asked for meanwhile.
+ */
+TILE_INLINE void spread(const int depth, int64_t m, int64_t n, const real *a, const real *b, int64_t ldb, real *c, int64_t ldc,
+			bool first)
+{
+	int64_t j = 0;
+
+	for (; j + 2 * VLEN <= n; j += 2 * VLEN)
+		spread_columns(depth, 2, m, a, b + j, ldb, c + j, ldc, first);
+	for (; j + VLEN <= n; j += VLEN)
+		spread_columns(depth, 1, m, a, b + j, ldb, c + j, ldc, first);
+	for (; j < n; j++)
+		for (int64_t i = 0; i < m; i++) {
+			real y = first ? 0 : c[i * ldc + j];
+			for (int p = 0; p < depth; p++)
+				y += a[i * depth + p] * b[p * ldb + j];
+			c[i * ldc + j] = y;
+		}
+}
+
+#define SPREAD_DEFINE(depth)                                                                                           \
+	static void TILE_FN(spread, depth, 2)(int64_t m, int64_t n, const real *a, const real *b, int64_t ldb,         \
+					      real *c, int64_t ldc, bool first)                                        \
+	{                                                                                                              \
+		spread(depth, m, n, a, b, ldb, c, ldc, first);                                                         \
+	}
 
 #define DOTS_DEFINE(rows, columns)                                                                                     \
 	static void TILE_FN(dots, rows, columns)(int64_t n, const real *a, int64_t lda, const real *b, int64_t ldb,    \

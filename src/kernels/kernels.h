@@ -21,6 +21,15 @@ void moka_gemm_ws_free(struct moka_gemm_ws *ws);
 void moka_gemm(struct moka_pool *pool, struct moka_gemm_ws *ws, bool trans_a, bool trans_b, int64_t m, int64_t n,
 	       int64_t k, real alpha, const real *a, int64_t lda, const real *b, int64_t ldb, real beta, real *c,
 	       int64_t ldc);
+/*
+ * C = A' B, A (k, m), B (k, n), all dense, handed out as it is made and kept nowhere: take() gets `count` values of C (m, n) that begin at
+ * value `at`, in memory of its own thread that it may change; every value of C once, in any order, from any thread of the pool. Some
+ * microseconds before, it is told of them with values NULL, and may ask for the memory that it will need. The values are those of moka_gemm() with alpha 1, beta 0. For a matrix that is used once and is too large for a cache (a gradient that
+ * an update reads). false: no memory, nothing was handed out.
+ */
+typedef void moka_gemm_take(void *arg, int64_t at, int64_t count, real *values);
+bool moka_gemm_outer(struct moka_pool *pool, struct moka_gemm_ws *ws, int64_t m, int64_t n, int64_t k, const real *a,
+		     const real *b, moka_gemm_take *take, void *arg);
 /* The plain triple loop: what moka_gemm() is tested against. */
 void moka_gemm_ref(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t lda,
 		   const real *b, int64_t ldb, real beta, real *c, int64_t ldc);

@@ -124,6 +124,19 @@ enum moka_status moka__inner_product_backward(const struct moka_layer *l, struct
 	return MOKA_OK;
 }
 
+static bool inner_product_product(const struct moka_layer *l, const struct moka_call *c, int param,
+				  struct moka_product *out)
+{
+	const struct inner_product *v = l->priv;
+	const real *x = c->bottom[0].data, *dy = c->top[0].diff;
+
+	if (((const struct inner_product_param *)l->param)->transpose)
+		*out = (struct moka_product){ v->k, v->n, v->m, x, dy };
+	else
+		*out = (struct moka_product){ v->n, v->k, v->m, dy, x };
+	return param == 0;
+}
+
 static enum moka_status inner_product_onnx(struct moka_onnx *o)
 {
 	const struct moka_layer *l = o->layer;
@@ -163,6 +176,6 @@ const struct moka_layer_type moka_layer_inner_product = {
 	.flags = MOKA_PARTIAL,
 	.shape = moka__inner_product_shape, .forward = moka__inner_product_forward, .backward = moka__inner_product_backward,
 	.onnx = inner_product_onnx,
-	.lower = inner_product_lower,
+	.lower = inner_product_lower, .product = inner_product_product,
 };
 /* clang-format on */

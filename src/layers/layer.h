@@ -166,6 +166,12 @@ enum moka_layer_flags {
 	MOKA_KEEPS_SIGN = 1 << 10,
 };
 
+/* The matrix A' B (m, n) of A (k, m) and B (k, n), both dense, as moka_gemm_outer() has it. */
+struct moka_product {
+	int64_t m, n, k;
+	const real *a, *b;
+};
+
 struct moka_layer_type {
 	/* its name (schema.type), its field table, its numbers in LayerParameter and V1LayerParameter */
 	struct moka_schema_layer schema;
@@ -185,6 +191,11 @@ struct moka_layer_type {
 	bool (*lower)(const struct moka_layer *l, struct moka_op *op);
 	/* how its blobs may lie in training; NULL: ALIKE of element-wise types, else PLAIN. Asked when every shape is known */
 	enum moka_layout (*layout)(const struct moka_layer *l, int block);
+	/*
+	 * Parameter `param`'s gradient as one product of what a pass forward and back has left; false: it is none. Where it is,
+	 * backward() may be called without a diff for that parameter.
+	 */
+	bool (*product)(const struct moka_layer *l, const struct moka_call *c, int param, struct moka_product *out);
 	/* NULL: shape() has said everything. unfit() where something is made */
 	enum moka_status (*fit)(const struct moka_layer *l, struct moka_fit *f);
 	void (*unfit)(void *made);

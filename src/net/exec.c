@@ -537,6 +537,8 @@ static enum moka_status make_exec(struct moka_exec *e, struct moka_error *err)
 		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
 	MOKA_TRY(make_block(e, err));
 	MOKA_TRY(make_views(e, err));
+	if (e->o.backward && e->o.late && !moka__late_find(e))
+		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
 	if (e->fused && !moka__steps_bind(e))
 		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
 	return MOKA_OK;
@@ -620,6 +622,8 @@ real *moka_exec_param_diff(struct moka_exec *e, int param, int use)
 {
 	if (param < 0 || param >= e->n->n_params || use < 0 || use >= e->n->params[param].n_uses)
 		return NULL;
+	if (e->late)
+		moka__late_make(e, param);
 	return e->param_diff[param][use];
 }
 
@@ -628,6 +632,10 @@ void moka_exec_clear_param_diffs(struct moka_exec *e)
 	for (int i = 0; i < e->n->n_params; i++) {
 		const struct moka_param *p = &e->n->params[i];
 
+		if (e->late && e->late[i].state != MOKA__LATE_NOT) {
+			e->late[i].state = MOKA__LATE_CLEAR;
+			continue;
+		}
 		for (int u = 0; u < p->n_uses; u++)
 			if (e->param_diff[i][u] && (!u || p->per_use_update))
 				moka_set(p->count, 0, e->param_diff[i][u]);

@@ -214,6 +214,24 @@ size_t moka__join_scratch(const struct moka_exec *e, const struct moka__join *j)
 int moka__join_shared(const struct moka_exec *e, int layer, int bottom);
 void moka__join_forward(struct moka_exec *e, const struct moka__join *j);
 void moka__join_backward(struct moka_exec *e, const struct moka__join *j);
+/* late.c: gradients made when they are asked for */
+enum moka__late_state {
+	MOKA__LATE_NOT,	    /* this parameter's never is */
+	MOKA__LATE_CLEAR,   /* zeros, whatever its memory holds */
+	MOKA__LATE_PENDING, /* of the last pass; not made */
+	MOKA__LATE_MADE	    /* in its memory: what is added is added there */
+};
+struct moka__late {
+	enum moka__late_state state;
+	int layer, index; /* of its one use */
+};
+bool moka__late_find(struct moka_exec *e); /* false: no memory */
+/* Before layer's backward: leaves out the gradients that can wait. */
+void moka__late_backward(struct moka_exec *e, int layer);
+void moka__late_make(struct moka_exec *e, int param); /* in its memory, whatever the state */
+void moka__late_make_all(struct moka_exec *e);
+/* run.c: what a layer's functions are called with */
+struct moka_call moka__make_call(struct moka_exec *e, int layer, struct moka_error *err);
 /* run.c: a sum of parts, as parts[0] */
 void moka__add_parts(const struct moka_exec *e, const struct moka__sum *s);
 
@@ -233,8 +251,9 @@ struct moka_exec {
 	real **diff; /* per blob */
 	struct moka__sum *sums;
 	int n_sums;
-	int *sum_of;	    /* per blob: index of its sum, -1 */
-	real ***param_diff; /* per parameter, per use; shared ones point to one array */
+	int *sum_of;		 /* per blob: index of its sum, -1 */
+	real ***param_diff;	 /* per parameter, per use; shared ones point to one array */
+	struct moka__late *late; /* per parameter (late.c); NULL: none is */
 	void *scratch;
 	struct moka_gemm_ws *gemm;
 	/* an inference planned as a whole (fused.h); NULL: layer by layer */

@@ -214,6 +214,13 @@ struct moka_exec_options {
 	 * for reading alone. Whole passes, or layer by layer in order.
 	 */
 	bool arrange;
+	/*
+	 * backward: gradients of parameters that are one product of what the pass leaves (an inner product's weights) are not made by it,
+	 * but when moka_exec_param_diff() asks for one, or go by in moka_exec_param_stream(), before the next forward pass (and
+	 * before anybody else changes a blob). A pointer that
+	 * moka_exec_param_diff() gave before the pass shows nothing new until it is asked again.
+	 */
+	bool late;
 	struct moka_pool *pool; /* borrowed; NULL: this thread */
 	uint64_t seed;
 };
@@ -230,6 +237,13 @@ real *moka_exec_diff(struct moka_exec *e, int blob);
 /* Gradient of parameter p (per_use_update: of use `use`; else use 0). NULL where none is wanted. */
 real *moka_exec_param_diff(struct moka_exec *e, int param, int use);
 void moka_exec_clear_param_diffs(struct moka_exec *e);
+/*
+ * A late gradient of one pass, handed out as it is made and kept nowhere (moka_gemm_outer()): for parameters that are too large for
+ * a cache. take() may change the parameter's data. false: that gradient isn't late, or is made already; nothing was handed out.
+ */
+bool moka_exec_param_stream(struct moka_exec *e, int param, moka_gemm_take *take, void *arg);
+/* Whether a late gradient is not made yet, and sure to be finite when it is: its factors are, and far enough from overflow. */
+bool moka_exec_param_late(struct moka_exec *e, int param);
 /* Forward through layers [from, to); forward through all: 0, n_layers. *loss (may be NULL): sum of weighted losses. */
 enum moka_status moka_exec_forward(struct moka_exec *e, int from, int to, real *loss, struct moka_error *err);
 /*

@@ -38,7 +38,7 @@ void moka__add_parts(const struct moka_exec *e, const struct moka__sum *s)
 		diff[i] += s->loss_weight;
 }
 
-static struct moka_call make_call(struct moka_exec *e, int layer, struct moka_error *err)
+struct moka_call moka__make_call(struct moka_exec *e, int layer, struct moka_error *err)
 {
 	struct moka__step *s = &e->steps[layer];
 
@@ -64,12 +64,13 @@ static enum moka_status run_forward(struct moka_exec *e, int layer, struct moka_
 
 	if (e->n->layers[layer].is_input)
 		return MOKA_OK;
+	moka__late_make_all(e); /* before what they are made of changes */
 	if (e->steps[layer].join) {
 		if (e->steps[layer].join->layers[0] == layer)
 			moka__join_forward(e, e->steps[layer].join);
 		return MOKA_OK;
 	}
-	c = make_call(e, layer, &own);
+	c = moka__make_call(e, layer, &own);
 	e->steps[layer].items = -1;
 	st = e->n->layers[layer].l.type->forward(&e->n->layers[layer].l, &c);
 	if (!st)
@@ -149,7 +150,8 @@ enum moka_status moka_exec_layer_backward(struct moka_exec *e, int layer, struct
 		return moka__layer_fail(err, MOKA_ERR_UNSUPPORTED, nl, "Moka can't run this type backward");
 	for (int i = 0; i < e->steps[layer].n_before; i++)
 		moka__add_parts(e, &e->sums[e->steps[layer].before[i]]);
-	c = make_call(e, layer, &own);
+	moka__late_backward(e, layer);
+	c = moka__make_call(e, layer, &own);
 	st = nl->l.type->backward(&nl->l, &c);
 	for (int i = 0; i < e->steps[layer].n_after; i++)
 		moka__add_parts(e, &e->sums[e->steps[layer].after[i]]);

@@ -6,13 +6,16 @@
 
 #include <tgmath.h>
 
-void moka__adam_update(const struct moka_update *u)
+#include "kernels/fast.h"
+
+MOKA__CLONES void moka__adam_update(const struct moka_update *u)
 {
 	const real b1 = u->p->momentum, b2 = u->p->momentum2, delta = u->p->delta;
 	const real t = (real)(u->iter + 1);
 	const real rate = u->rate * (sqrt(1 - pow(b2, t)) / (1 - pow(b1, t)));
 	real *m = u->history[0], *v = u->history[1];
 
+	MOKA__EACH
 	for (int64_t i = 0; i < u->count; i++) {
 		m[i] = b1 * m[i] + (1 - b1) * u->g[i];
 		v[i] = b2 * v[i] + (1 - b2) * u->g[i] * u->g[i];

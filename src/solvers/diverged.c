@@ -296,7 +296,8 @@ enum moka_status moka__check_gradients(struct moka_solver *s, double loss, struc
 	char headline[128];
 
 	for (int i = 0; fine && i < s->n_slots; i++)
-		fine = moka__all_finite(s->o.pool, s->slots[i].count,
+		fine = moka_exec_param_late(s->exec, s->slots[i].param) ||
+		       moka__all_finite(s->o.pool, s->slots[i].count,
 					moka_exec_param_diff(s->exec, s->slots[i].param, s->slots[i].use));
 	if (fine)
 		return MOKA_OK;

@@ -76,6 +76,8 @@ const struct moka_solver_rule *moka__rule_find(const char *name, const char **ne
 
 void moka__adam_update(const struct moka_update *u); /* adam.c, for AdamW too */
 
+/* update.c: whether nobody but the update reads a gradient: no clipping by their norm, no sum over passes, no record of them. */
+bool moka__updates_at_once(const struct moka_solver *s);
 /* update.c: gradients in the execution -> new weights. */
 void moka__solver_apply(struct moka_solver *s, double rate);
 /* Allocates slots and histories (zeros). */

@@ -4,11 +4,14 @@
  */
 #include "solvers/solver.h"
 
-static void nesterov_update(const struct moka_update *u)
+#include "kernels/fast.h"
+
+MOKA__CLONES static void nesterov_update(const struct moka_update *u)
 {
 	const real momentum = u->p->momentum;
 	real *h = u->history[0];
 
+	MOKA__EACH
 	for (int64_t i = 0; i < u->count; i++) {
 		real before = h[i];
 

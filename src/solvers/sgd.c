@@ -3,11 +3,14 @@
  */
 #include "solvers/solver.h"
 
-static void sgd_update(const struct moka_update *u)
+#include "kernels/fast.h"
+
+MOKA__CLONES static void sgd_update(const struct moka_update *u)
 {
 	const real momentum = u->p->momentum;
 	real *h = u->history[0];
 
+	MOKA__EACH
 	for (int64_t i = 0; i < u->count; i++) {
 		h[i] = momentum * h[i] + u->rate * u->g[i];
 		u->g[i] = h[i];

@@ -124,6 +124,7 @@ static enum moka_status build_net(struct moka_solver *s, int which, struct moka_
 	struct moka_exec_options eo = { .keep = MOKA_KEEP_ALL,
 					.backward = which < 0,
 					.arrange = which < 0 && !s->debug,
+					.late = which < 0 && moka__updates_at_once(s),
 					.pool = s->o.pool,
 					.seed = s->seed };
 	const struct moka_msg *state = NULL;

@@ -147,7 +147,9 @@ T_TEST(work_that_is_shared)
 		{ false, false, 70, 1500, 300, 0, 1, 0 }, { true, false, 700, 49, 90, 0, 1, 1 },
 		{ false, true, 60, 900, 600, 0, 1, 1 },	  { true, true, 30, 1100, 300, 0, 2, 0 },
 		{ false, true, 2, 77, 17000, 3, 1, 1 },	  { false, true, 7, 101, 9001, 0, (real)0.5, 0 },
-		{ false, true, 8, 50, 4100, 1, 1, -1 },
+		{ false, true, 8, 50, 4100, 1, 1, -1 },	  { false, false, 16, 3000, 77, 5, 1, 0 },
+		{ false, false, 64, 611, 130, 0, 1, 1 },  { false, false, 2, 1025, 9, 1, 1, 1 },
+		{ false, false, 33, 7, 200, 0, 1, 0 },
 	};
 
 	for (size_t i = 0; i < MOKA_COUNT(rows); i++)
@@ -210,6 +212,53 @@ T_TEST(matrix_times_vector)
 		}
 }
 
+/* ---- a product that is handed out ---------------------------------------------------------------------------- */
+
+struct handed {
+	real *c;
+	unsigned char *told;
+	int64_t n;
+};
+
+static void take(void *arg, int64_t at, int64_t count, real *values)
+{
+	struct handed *h = arg;
+
+	for (int64_t i = 0; i < count; i++) {
+		if (values) {
+			h->c[at + i] += h->told[at + i] == 1 ? values[i] : (real)NAN; /* once, and announced */
+			values[i] = GUARD;
+		}
+		h->told[at + i]++;
+	}
+}
+
+T_TEST(handed_out_as_it_is_made)
+{
+	static const int64_t sizes[][3] = { { 1, 1, 1 },   { 3, 50, 2 },      { 8, 48, 16 },
+					    { 9, 49, 17 }, { 127, 300, 5 },   { 40, 5000, 1 },
+					    { 5, 1, 600 }, { 33, 1100, 450 }, { 70, 777, 193 } };
+
+	for (size_t i = 0; i < MOKA_COUNT(sizes); i++) {
+		const int64_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
+		real *a = numbers(k * m, 1), *b = numbers(k * n, 2), *want = malloc((size_t)(m * n) * sizeof(real));
+		struct handed h = { malloc((size_t)(m * n) * sizeof(real)), malloc((size_t)(m * n)), n };
+
+		for (int v = 0; v < 3 * (int)MOKA_COUNT(isas); v++) {
+			moka_gemm(pools[v % 3], spaces[v / 3], true, false, m, n, k, 1, a, m, b, n, 0, want, n);
+			memset(h.c, 0, (size_t)(m * n) * sizeof(real));
+			memset(h.told, 0, (size_t)(m * n));
+			T_TRUE(moka_gemm_outer(pools[v % 3], spaces[v / 3], m, n, k, a, b, take, &h));
+			for (int64_t x = 0; x < m * n; x++)
+				T_TRUE(h.told[x] == 2);
+			if (m > 1 && n > 1) /* vectors are summed another way */
+				T_TRUE(!memcmp(h.c, want, (size_t)(m * n) * sizeof(real)));
+			T_NEAR(h.c, want, m * n, 1e-5, 2e-6 * (1 + sqrt((double)k)));
+		}
+		free(a), free(b), free(want), free(h.c), free(h.told);
+	}
+}
+
 static const struct CMUnitTest tests[] = {
 	T_CASE(small_sizes_in_every_combination),
 	T_CASE(sizes_around_the_tiles),
@@ -217,6 +266,7 @@ static const struct CMUnitTest tests[] = {
 	T_CASE(work_that_is_shared),
 	T_CASE(alpha_zero_reads_nothing),
 	T_CASE(matrix_times_vector),
+	T_CASE(handed_out_as_it_is_made),
 };
 
 int main(int argc, char **argv)

@@ -284,6 +284,77 @@ T_TEST(clipping_and_l1)
 	done(&r);
 }
 
+/* ---- gradients that nobody keeps ------------------------------------------------------------- */
+
+#define LATE_NET                                                                                                                                 \
+	"net_param { layer { name: 'd' type: 'DummyData' top: 'x' top: 't' dummy_data_param {"                                                   \
+	" shape { dim: 13 dim: 3 dim: 7 } shape { dim: 13 dim: 4 } data_filler { type: 'gaussian' } data_filler { type: 'gaussian' } } }"        \
+	" layer { name: 'a' type: 'InnerProduct' bottom: 'x' top: 'a' inner_product_param { num_output: 70 weight_filler { type: 'xavier' } } }" \
+	" layer { name: 'r' type: 'ReLU' bottom: 'a' top: 'a' } layer { name: 'o' type: 'Dropout' bottom: 'a' top: 'a' }"                        \
+	" layer { name: 'b' type: 'InnerProduct' bottom: 'a' top: 'b'"                                                                           \
+	"  inner_product_param { num_output: 51 transpose: true weight_filler { type: 'xavier' } } }"                                            \
+	" layer { name: 'c1' type: 'InnerProduct' bottom: 'b' top: 'c1' param { name: 'w' } param { name: 'c' }"                                 \
+	"  inner_product_param { num_output: 4 weight_filler { type: 'xavier' } } }"                                                             \
+	" layer { name: 'c2' type: 'InnerProduct' bottom: 'b' top: 'c2' param { name: 'w' } param { name: 'c' }"                                 \
+	"  inner_product_param { num_output: 4 } }"                                                                                              \
+	" layer { name: 'e' type: 'Eltwise' bottom: 'c1' bottom: 'c2' top: 'e' }"                                                                \
+	" layer { name: 'l' type: 'EuclideanLoss' bottom: 'e' bottom: 't' top: 'l' } } random_seed: 3 weight_decay: 0.01 max_iter: 7 lr_policy: 'fixed' snapshot_after_train: false "
+
+/* An update that reads an inner product's gradient as it is made steps as one that reads it from memory, bit for bit. */
+T_TEST(gradients_that_go_by_make_the_same_weights)
+{
+	static const char *const rules[] = { "base_lr: 0.002 momentum: 0.9",
+					     "base_lr: 0.01 type: 'Adam' momentum: 0.9 momentum2: 0.99",
+					     "base_lr: 0.002 type: 'Nesterov' momentum: 0.9 regularization_type: 'L1'",
+					     "base_lr: 0.01 type: 'AdamW' momentum: 0.9 momentum2: 0.99",
+					     "base_lr: 0.01 type: 'RMSProp' rms_decay: 0.9" };
+	/* these want gradients in memory: a norm that clips nothing; a record of them */
+	static const char *const kept[] = { "clip_gradients: 1e30", "snapshot_diff: true" };
+
+	for (size_t i = 0; i < MOKA_COUNT(rules) * MOKA_COUNT(kept); i++) {
+		char text[4096];
+		struct run a, b;
+
+		snprintf(text, sizeof(text), "%s %s", LATE_NET, rules[i / 2]);
+		start(&a, text, NULL);
+		train(&a);
+		if (a.status)
+			fail_msg("%s %s", said(&a), a.err.message);
+		snprintf(text, sizeof(text), "%s %s %s", LATE_NET, rules[i / 2], kept[i % 2]);
+		start(&b, text, NULL);
+		train(&b);
+		T_OK(b.status, &b.err);
+		const struct moka_net *na = moka_solver_net(a.solver), *nb = moka_solver_net(b.solver);
+		for (int p = 0; p < na->n_params; p++)
+			T_TRUE(!memcmp(na->params[p].data, nb->params[p].data,
+				       (size_t)na->params[p].count * sizeof(real)));
+		T_TRUE(a.n_losses == 7 && !memcmp(a.losses, b.losses, sizeof(a.losses)));
+		done(&a);
+		done(&b);
+	}
+}
+
+/* Such a gradient that would not be finite is found before any weight has changed. */
+T_TEST(a_gradient_that_would_overflow_stops_the_run_first)
+{
+	struct run r;
+
+	start(&r,
+	      "net_param { layer { name: 'd' type: 'DummyData' top: 'x' top: 't' dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 2 dim: 2 }"
+	      " data_filler { value: 1e30 } data_filler { value: 1e15 } } }"
+	      " layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y' inner_product_param { num_output: 2 weight_filler { value: 1e-30 } } }"
+	      " layer { name: 'l' type: 'EuclideanLoss' bottom: 'y' bottom: 't' top: 'l' } } base_lr: 1 lr_policy: 'fixed' max_iter: 3 snapshot_after_train: false",
+	      NULL);
+	train(&r);
+	if (r.status != MOKA_ERR_DATA)
+		fail_msg("%s %s", said(&r), r.err.message);
+	assert_non_null(strstr(r.err.message, "a gradient is not finite"));
+	assert_non_null(strstr(r.err.message, "layer 'ip' (InnerProduct), the gradient of its parameter"));
+	for (int i = 0; i < 6; i++)
+		T_TRUE(param(&r, "ip.0")[i] == (real)1e-30);
+	done(&r);
+}
+
 /* ---- shared parameters -------------------------------------------------------------------- */
 
 /* y = (w 2, w 5), t = (3, 1): each use's gradient is (w x - t) x; EuclideanLoss divides by the batch of 1, and by 2. */
@@ -519,6 +590,8 @@ static const struct CMUnitTest tests[] = {
 	T_CASE(schedules),
 	T_CASE(rules_by_hand),
 	T_CASE(clipping_and_l1),
+	T_CASE(gradients_that_go_by_make_the_same_weights),
+	T_CASE(a_gradient_that_would_overflow_stops_the_run_first),
 	T_CASE(shared_parameters_by_both_rules),
 	T_CASE(a_resumed_run_ends_where_the_whole_run_does),
 	T_CASE(what_is_no_solverstate_is_told_so),
