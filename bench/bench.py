@@ -12,8 +12,8 @@ order each round, and medians over all rounds are shown. Contestants are taken w
     ONNX Runtime       MOKA_ORT_LIB=libonnxruntime.so.1, or the npm package onnxruntime-node in a node_modules here or at home
     ncnn               MOKA_BENCH_NCNN=the folder where it was installed: lib/libncnn.so (NCNN_SHARED_LIB), bin/caffe2ncnn and, if there,
                        bin/ncnnoptimize, which fuses layers
-    BVLC Caffe         MOKA_BENCH_CAFFE=the caffe program (its outputs can't be compared: `caffe time` shows none; and what it times as
-                       training is forward and backward, without an update)
+    BVLC Caffe         MOKA_BENCH_CAFFE=the caffe program (of its outputs only training's first loss can be compared: `caffe time`
+                       shows none)
     any other          MOKA_BENCH_PEER_<Name>="program {prototxt} {caffemodel} {threads} {input} {shape} {x} {outputs}": a program that
                        speaks the protocol of peer.h. {onnx} and {batch} are there too; a command without braces gets those seven. It
                        runs the forward rows. Underscores in the name are shown as spaces.
@@ -105,17 +105,20 @@ class Program:
 class BvlcCaffe:
     """`caffe time`: loads and runs each time it is asked."""
 
-    def __init__(self, program, net, threads, train):
-        self.words = [program, "time", "-model", net, "-phase", "TRAIN" if train else "TEST"]
-        self.threads, self.train, self.load = threads, train, None
+    def __init__(self, program, net, threads):
+        self.words = [program, "time", "-model", net, "-phase", "TEST"]
+        self.threads, self.load = threads, None
+
+    def call(self, words, pattern):
+        env = dict(environment(self.threads), GLOG_logtostderr="1")
+        out = subprocess.run(words, capture_output=True, text=True, env=env).stderr
+        found = re.findall(pattern, out, re.MULTILINE)
+        if not found:
+            raise RuntimeError((out.strip().splitlines() or ["ended without a word"])[-1])
+        return found
 
     def run(self, n):
-        env = dict(environment(self.threads), GLOG_logtostderr="1")
-        out = subprocess.run(self.words + ["-iterations", str(n)], capture_output=True, text=True, env=env).stderr
-        found = re.findall(r"Average (?:Forward|Backward) pass: ([0-9.]+)", out)
-        if len(found) != 2:
-            raise RuntimeError((out.strip().splitlines() or ["ended without a word"])[-1])
-        return [sum(map(float, found)) if self.train else float(found[0])]
+        return [float(self.call(self.words + ["-iterations", str(n)], r"Average Forward pass: ([0-9.]+)")[0])]
 
     def memory(self):
         return None
@@ -125,6 +128,32 @@ class BvlcCaffe:
 
     def close(self):
         pass
+
+
+class BvlcTraining(BvlcCaffe):
+    """`caffe train`, anew each time it is asked; its log says when some steps (forward, backward, update) were done."""
+
+    LINE = r"^I\S+ (\d+):(\d+):([0-9.]+) .*\] Iteration \d+ \(.*loss = (\S+)"
+
+    def __init__(self, program, solver, weights, threads):
+        super().__init__(program, solver, threads)
+        self.program, self.solver, self.weights = program, solver, weights
+
+    def train(self, display, shown):
+        """Seconds of the day at the end of every `display` steps, `shown` + 1 times, and the losses there."""
+        path = self.solver + ".bvlc"
+        with open(self.solver, encoding="utf-8") as f, open(path, "w", encoding="utf-8") as out:
+            out.write(re.sub(r"max_iter: *\d+", f"max_iter: {display * shown + 1}\ndisplay: {display}", f.read()))
+        found = self.call([self.program, "train", "-solver", path, "-weights", self.weights], self.LINE)
+        return [int(h) * 3600 + int(m) * 60 + float(s) for h, m, s, _ in found], [float(loss) for *_, loss in found]
+
+    def run(self, n):
+        display = max(1, n // 5)
+        at, _ = self.train(display, max(2, n // display))
+        return [(b - a) % 86400 * 1e3 / display for a, b in zip(at, at[1:])]
+
+    def output(self, path):
+        return self.train(1, 1)[1][:1]
 
 
 def python_with(module):
@@ -181,7 +210,7 @@ class Peers:
 
     def open(self, name, job, threads, train):
         if name == "BVLC Caffe":
-            return BvlcCaffe(self.caffe, job.bvlc_net, threads, train)
+            return BvlcTraining(self.caffe, job.solver, job.weights, threads) if train else BvlcCaffe(self.caffe, job.bvlc_net, threads)
         tail = [str(threads), job.input, job.shape, job.x, ",".join(job.outputs)]
         if train:
             words = {"Moka": [self.moka, job.solver, "train", str(threads), job.weights],
@@ -296,7 +325,7 @@ def compare(open_ones, job, train, notes):
     kept, reference = {}, None
     for name, p in open_ones.items():
         try:
-            if isinstance(p, BvlcCaffe):
+            if isinstance(p, BvlcCaffe) and not train:
                 p.run(1)
                 kept[name] = (p, None)
                 continue

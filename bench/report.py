@@ -132,7 +132,7 @@ ABOUT = {
 run image after image, as one blob that ncnn takes apart itself, and with images side by side, and the fastest of the three counts.
 """,
     "BVLC Caffe": """BVLC Caffe is timed by `caffe time`, a program that starts anew in each round, fills the net's weights itself and shows no outputs: nothing of
-it is compared. As training it runs forward and backward, without an update.
+it is compared. Its training steps are those of `caffe train` with the same weights and solver, by the times in its log; its first loss is compared.
 """,
 }
 
