@@ -9,7 +9,6 @@
 #include "net/fused.h"
 
 #include <float.h>
-#include <math.h>
 
 bool moka__late_find(struct moka_exec *e)
 {
@@ -93,20 +92,6 @@ bool moka_exec_param_stream(struct moka_exec *e, int param, moka_gemm_take *take
 	return moka_gemm_outer(e->o.pool, e->gemm, p.m, p.n, p.k, p.a, p.b, take, arg);
 }
 
-/* The largest magnitude; more than FLT_MAX where one is not finite. */
-static double most(int64_t n, const real *v)
-{
-	real least = 0, largest = 0;
-	bool fine = true;
-
-	for (int64_t i = 0; i < n; i++) {
-		fine &= v[i] - v[i] == 0;
-		least = v[i] < least ? v[i] : least;
-		largest = v[i] > largest ? v[i] : largest;
-	}
-	return fine ? MOKA_MAX((double)largest, -(double)least) : (double)INFINITY;
-}
-
 bool moka_exec_param_late(struct moka_exec *e, int param)
 {
 	struct moka_product p;
@@ -114,5 +99,6 @@ bool moka_exec_param_late(struct moka_exec *e, int param)
 	if (!e->late || e->late[param].state != MOKA__LATE_PENDING)
 		return false;
 	p = product_of(e, &e->late[param]);
-	return most(p.k * p.m, p.a) * most(p.k * p.n, p.b) * (double)p.k < (double)FLT_MAX;
+	/* no sum of products is larger than the product of these sums, and what is not finite makes them so */
+	return (double)moka_asum(p.k * p.m, p.a) * (double)moka_asum(p.k * p.n, p.b) < (double)FLT_MAX;
 }

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/fast.h"
+
 #define PIECE 65536
 #define FEW 5	    /* losses that a running mean looks back on */
 #define EXPLODED 10 /* times the first loss */
@@ -34,7 +36,7 @@ struct look {
 };
 
 /* On the bits, because the compiler may take an OR of integers in any order, and so eight at a time. */
-static void look_piece(void *arg, int64_t begin, int64_t end)
+MOKA__CLONES static void look_piece(void *arg, int64_t begin, int64_t end)
 {
 	struct look *l = arg;
 	bits bad = 0;
