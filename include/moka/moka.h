@@ -112,7 +112,8 @@ float *moka_data(struct moka_net_handle *n, const char *blob);
 const float *moka_diff(struct moka_net_handle *n, const char *blob);
 
 /*
- * Parameter `index` of a layer (0: weight, 1: bias ...): its values, which may be written; *count its size. NULL: none. From then on
+ * Parameter `index` of a layer (0: weight, 1: bias ...): its values, which may be written; *count its size. NULL: none, or no memory
+ * to have them plain beside what was packed of them. From then on
  * every moka_forward() looks whether they have been, which reads them all once.
  */
 float *moka_param(struct moka_net_handle *n, const char *layer, int index, int64_t *count);

@@ -203,14 +203,11 @@ static enum moka_status take_all_weights(struct moka_net_handle *h, struct moka_
 	return MOKA_OK;
 }
 
-static enum moka_status load_again(void *arg, struct moka_net *net)
+static enum moka_status load_again(void *arg, struct moka_net *net, struct moka_error *err)
 {
 	const struct moka_net_handle *h = arg;
-	enum moka_status st = MOKA_OK;
 
-	for (int i = 0; !st && i < h->n_weights; i++)
-		st = moka_net_load(net, h->weights[i], false, NULL);
-	return st;
+	return moka_net_load_again(net, h->weights, h->n_weights, err);
 }
 
 static enum moka_status new_exec(struct moka_net_handle *h, struct moka_net *net, struct moka_exec **exec,
@@ -355,7 +352,8 @@ float *moka_param(struct moka_net_handle *h, const char *layer, int index, int64
 		return NULL;
 	if (count)
 		*count = h->net->params[p].count;
-	moka_net_watch(h->owner);
+	if (moka_net_watch(h->owner, NULL))
+		return NULL;
 	return (float *)h->net->params[p].data;
 }
 

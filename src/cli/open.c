@@ -149,14 +149,11 @@ bool cli_open_net(struct cli_call *c, const char *path, struct moka_net_options 
 	return cli_open_model(c, path, o, n) && cli_build_net(n, o);
 }
 
-static enum moka_status load_again(void *arg, struct moka_net *net)
+static enum moka_status load_again(void *arg, struct moka_net *net, struct moka_error *err)
 {
 	const struct cli_net *n = arg;
-	enum moka_status st = MOKA_OK;
 
-	for (int i = 0; !st && i < n->n_weights; i++)
-		st = moka_net_load(net, n->weights[i], false, NULL);
-	return st;
+	return moka_net_load_again(net, n->weights, n->n_weights, err);
 }
 
 void cli_lend_weights(struct cli_net *n)

@@ -24,6 +24,7 @@ struct timing {
 	bool by_layer;				/* --plan off */
 	const struct moka_plan *plan;		/* NULL: layer by layer */
 	double *step_forward;			/* (steps, passes) */
+	double ready;				/* ms that making the execution took: planning, packing weights */
 };
 
 /* ---- inputs ----------------------------------------------------------------------------------- */
@@ -198,6 +199,15 @@ static void print_steps(struct timing *t)
 	}
 }
 
+static size_t packed_bytes(const struct timing *t)
+{
+	struct moka_plan_bytes bytes = { 0 };
+
+	if (t->plan)
+		moka_plan_memory(t->plan, &bytes);
+	return bytes.packed;
+}
+
 static void print_text(struct timing *t)
 {
 	const struct moka_net *n = t->n.net;
@@ -211,6 +221,9 @@ static void print_text(struct timing *t)
 	       (double)batch_of(n) * 1e3 / MOKA_MAX(forward, 1e-6));
 	if (t->backward)
 		printf("backward  %10.3f ms\n", median(t->backward_times, t->iterations));
+	if (t->plan)
+		printf("ready     %10.3f ms (once: the plan, and %.1f MB of weights packed for it)\n", t->ready,
+		       (double)packed_bytes(t) / 1e6);
 	printf("batch %lld, %d thread%s, phase %s, %.1f MB at the peak\n", (long long)batch_of(n),
 	       moka_pool_threads(t->n.pool), moka_pool_threads(t->n.pool) == 1 ? "" : "s",
 	       n->phase == MOKA_TEST ? "test" : "train", (double)moka_peak_rss_bytes() / 1e6);
@@ -281,6 +294,8 @@ static int print_json(struct timing *t)
 	moka_buf_puts(&b, "\n ],\n");
 	if (t->plan)
 		put_steps(t, &b);
+	if (t->plan)
+		moka_buf_printf(&b, " \"ready_ms\": %.6g, \"packed_bytes\": %zu,\n", t->ready, packed_bytes(t));
 	moka_buf_printf(&b, " \"peak_rss_bytes\": %lld}\n", (long long)moka_peak_rss_bytes());
 	status = cli_output(t->c, NULL, &b);
 	moka_buf_release(&b);
@@ -312,11 +327,13 @@ static int time_net(struct timing *t, bool json)
 		.seed = 1,
 	};
 	struct moka_error err = { 0 };
+	const double start = moka_now();
 
 	if (!allocate(t))
 		return cli_fail(t->c, NULL, "no memory for the times of %lld iterations", (long long)t->iterations);
 	if (moka_exec_new(&t->e, t->n.net, &eo, &err))
 		return cli_fail_error(t->c, &err);
+	t->ready = (moka_now() - start) * 1e3;
 	t->plan = moka_exec_plan(t->e);
 	if (t->plan)
 		t->step_forward = MOKA_NEWN(&t->c->arena, moka_plan_steps(t->plan) * t->passes + 1, double);
@@ -374,7 +391,8 @@ const struct cli_command cli_command_time = {
 	.name = "time",
 	.summary = "how long a net takes, in whole, and step by step or layer by layer",
 	.usage = "MODEL [options]\n--model MODEL [options]",
-	.about = "Runs forward and backward on random inputs, after a pass to warm up, and prints medians.",
+	.about = "Runs forward and backward on random inputs, after a pass to warm up, and prints medians; and, of an\n"
+		 "inference, how long it took to plan it and to pack its weights.",
 	.examples = "moka time deploy.prototxt --forward-only --threads 2\n"
 		    "moka time --model train_val.prototxt --batch 64 --iterations 20 --format json\n",
 	.options = time_options,

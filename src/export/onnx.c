@@ -298,8 +298,7 @@ enum moka_status moka_export_onnx(const char *path, struct moka_net *net, struct
 	struct moka_msg *root = NULL;
 	enum moka_status status;
 
-	if (moka_net_plain(net))
-		return moka_fail(err, MOKA_ERR_IO, "the net's weights can't be read again");
+	MOKA_TRY(moka_net_plain(net, err));
 	status = start(&j, net);
 	if (!status)
 		status = add_layers(&j);

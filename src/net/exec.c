@@ -506,14 +506,14 @@ static bool wants_arranged(const struct moka_exec_options *o)
 	return o->backward && o->arrange && !plans_are_off();
 }
 
-static enum moka_status plan_memory(struct moka_exec *e)
+static enum moka_status plan_memory(struct moka_exec *e, struct moka_error *err)
 {
 	struct moka_plan *p = NULL;
 
 	if (wants_plan(&e->o))
-		MOKA_TRY(moka__plan_get(e->n, e->o.pool, &p));
+		MOKA_TRY(moka__plan_get(e->n, e->o.pool, &p, err));
 	if (!p)
-		MOKA_TRY(moka_net_plain(e->n));
+		MOKA_TRY(moka_net_plain(e->n, err));
 	if (!p)
 		return moka__plan_blobs(&e->plan, e->n, e->o.keep, &e->arena);
 	return take_plan(e, p) ? MOKA_OK : MOKA_ERR_NOMEM;
@@ -521,18 +521,19 @@ static enum moka_status plan_memory(struct moka_exec *e)
 
 static enum moka_status make_exec(struct moka_exec *e, struct moka_error *err)
 {
+	struct moka_error own = { 0 };
 	enum moka_status st;
 
 	MOKA_TRY(check_net(e->n, err));
 	MOKA_TRY(moka__net_fill(e->n, err));
 	if (!make_tables(e))
 		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
-	st = plan_memory(e);
-	if (st)
-		return moka_fail(err, st,
-				 st == MOKA_ERR_NOMEM
-					 ? "no memory for an execution"
-					 : "the net's weights, which were given back, can't be read again");
+	st = plan_memory(e, &own);
+	if (st && !own.message[0])
+		moka_fail(&own, st, "no memory for an execution");
+	if (st && err)
+		*err = own;
+	MOKA_TRY(st);
 	if (wants_arranged(&e->o) && moka__arrange(e))
 		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
 	MOKA_TRY(make_block(e, err));

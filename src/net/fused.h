@@ -132,15 +132,17 @@ enum moka_status moka__plan_place(struct moka_plan *p);
 int moka__value_root(const struct moka_plan *p, int value, int64_t *at);
 
 /* pack.c */
-enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_net *n, struct moka_pool *pool);
+enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_net *n, struct moka_pool *pool,
+				 struct moka_error *err);
 uint64_t moka__weights_version(const struct moka_net *n);
 bool moka__weights_watched(const struct moka_net *n);
 uint64_t moka__weights_sum(const struct moka_net *n);
 
 /* planned.c */
-enum moka_status moka__plan_get(struct moka_net *n, struct moka_pool *pool, struct moka_plan **out);
+enum moka_status moka__plan_get(struct moka_net *n, struct moka_pool *pool, struct moka_plan **out,
+				struct moka_error *err);
 /* Packs again where weights have changed since. Cheap where they haven't. */
-enum moka_status moka__plan_refresh(struct moka_net *n, struct moka_pool *pool);
+enum moka_status moka__plan_refresh(struct moka_net *n, struct moka_pool *pool, struct moka_error *err);
 
 /* lend.c; the shared lock is held */
 #define MOKA__LEND_BYTES ((size_t)64 * 1024) /* smaller ones aren't lent: they have hardly a whole page of their own */
@@ -149,7 +151,7 @@ bool moka__param_is_packed(const struct moka_plan *p, int param); /* by every us
 void moka__lend_packed(struct moka_net *n, const struct moka_plan *p,
 		       const struct moka__work *w); /* has just been packed */
 /* p: leaves in their file what the plan packs from there; NULL: brings all. */
-enum moka_status moka__lend_restore(struct moka_net *n, const struct moka_plan *p);
+enum moka_status moka__lend_restore(struct moka_net *n, const struct moka_plan *p, struct moka_error *err);
 /* A parameter's values, at any address: in the file that they are still in, or its data. */
 const void *moka__lend_values(const struct moka_param *x);
 

@@ -83,6 +83,26 @@ const void *moka__lend_values(const struct moka_param *x)
 	return x->raw ? (const void *)x->raw : x->data;
 }
 
+enum moka_status moka_net_load_again(struct moka_net *n, struct moka_weights *const *weights, int n_weights,
+				     struct moka_error *err)
+{
+	enum moka_status st = MOKA_OK;
+
+	for (int i = 0; !st && i < n_weights; i++) {
+		struct moka_findings f;
+
+		moka_findings_init(&f);
+		st = moka_net_load(n, weights[i], false, &f);
+		for (size_t k = 0; st && k < f.n; k++)
+			if (f.items[k].severity == MOKA_ERROR) {
+				moka_fail(err, st, "%s: %s", weights[i]->path, f.items[k].message);
+				break;
+			}
+		moka_findings_release(&f);
+	}
+	return st;
+}
+
 /* Copies values from their file, piece by piece, so that they are never in memory twice. */
 static void bring(struct moka_param *x)
 {
@@ -107,9 +127,10 @@ static bool packs_values(const struct moka_plan *p, int param)
 	return false;
 }
 
-enum moka_status moka__lend_restore(struct moka_net *n, const struct moka_plan *p)
+enum moka_status moka__lend_restore(struct moka_net *n, const struct moka_plan *p, struct moka_error *err)
 {
 	const uint64_t version = n->weights_version;
+	struct moka_error own = { 0 };
 	enum moka_status st;
 	bool any = false;
 
@@ -123,25 +144,29 @@ enum moka_status moka__lend_restore(struct moka_net *n, const struct moka_plan *
 	if (!any)
 		return MOKA_OK;
 	n->restoring = true; /* moka_net_load() then touches only what was given back */
-	st = n->again(n->again_arg, n);
+	st = n->again(n->again_arg, n, &own);
 	if (!st)
-		st = moka__net_fill(n, NULL);
+		st = moka__net_fill(n, &own);
 	n->restoring = false;
 	/* the same values: what is packed is still right */
 	n->weights_version = version;
 	for (int i = 0; !st && i < n->n_params; i++)
 		n->params[i].given_back = n->params[i].raw != NULL;
+	if (!st)
+		return MOKA_OK;
+	moka_fail(err, st, "weights that were given back when they were packed can't be had again: %s", own.message);
+	moka_fail_hint(err, "files of weights must stay as they are while a net that has them is open");
 	return st;
 }
 
-enum moka_status moka_net_plain(struct moka_net *n)
+enum moka_status moka_net_plain(struct moka_net *n, struct moka_error *err)
 {
 	enum moka_status st;
 
 	if (!n->shared)
 		return MOKA_OK;
 	pthread_mutex_lock(&n->shared->lock);
-	st = moka__lend_restore(n, NULL);
+	st = moka__lend_restore(n, NULL, err);
 	if (!st)
 		n->again = NULL;
 	pthread_mutex_unlock(&n->shared->lock);

@@ -91,7 +91,7 @@ struct moka_net_layer {
  * Brings a net's values again: calls moka_net_load() with every file that they came from, in the same order.
  */
 struct moka_net;
-typedef enum moka_status moka_net_again_fn(void *arg, struct moka_net *n);
+typedef enum moka_status moka_net_again_fn(void *arg, struct moka_net *n, struct moka_error *err);
 
 struct moka_net {
 	struct moka_arena arena;
@@ -176,7 +176,7 @@ enum moka_status moka_net_share(struct moka_net *n, struct moka_net *from, struc
 /* Parameters' data have been changed: executions pack them again before their next pass. */
 void moka_net_touch(struct moka_net *n);
 /* Parameters' data may be changed at any time between passes from now on (somebody holds a pointer to them): executions look. */
-void moka_net_watch(struct moka_net *n);
+enum moka_status moka_net_watch(struct moka_net *n, struct moka_error *err);
 /*
  * For a net that only infers: weights that a plan has packed may be given back to the system, since again(arg, n) can bring them (all files
  * stay open as long as the net). Before the first execution. Large weights that are loaded after it stay in their mapped file until they are
@@ -184,7 +184,10 @@ void moka_net_watch(struct moka_net *n);
  * layer do it by themselves) calls moka_net_plain() first: everything is there again, and stays.
  */
 void moka_net_lend(struct moka_net *n, moka_net_again_fn *again, void *arg);
-enum moka_status moka_net_plain(struct moka_net *n);
+/* What such a function does of a net that got its values from these files, in this order: loads them once more. */
+enum moka_status moka_net_load_again(struct moka_net *n, struct moka_weights *const *weights, int n_weights,
+				     struct moka_error *err);
+enum moka_status moka_net_plain(struct moka_net *n, struct moka_error *err);
 /* Frees what inferences keep with the net (packed weights), where no execution of it is alive; the next one makes it anew. */
 void moka_net_drop_plan(struct moka_net *n);
 /*

@@ -85,13 +85,15 @@ static enum moka_status reserve(struct moka_plan *p)
 	return MOKA_OK;
 }
 
-enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_net *n, struct moka_pool *pool)
+enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_net *n, struct moka_pool *pool,
+				 struct moka_error *err)
 {
 	struct moka_arena arena;
 	enum moka_status st = MOKA_OK;
 
-	MOKA_TRY(moka__lend_restore(n, p));
-	MOKA_TRY(reserve(p));
+	MOKA_TRY(moka__lend_restore(n, p, err));
+	if (reserve(p))
+		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for packed weights");
 	moka_arena_init(&arena, 0);
 	for (int i = 0; !st && i < p->n_works; i++) {
 		const struct moka__work *w = &p->works[i];
@@ -115,7 +117,7 @@ enum moka_status moka__plan_pack(struct moka_plan *p, struct moka_net *n, struct
 			moka__lend_packed(n, p, w);
 	}
 	moka_arena_release(&arena);
-	return st;
+	return st ? moka_fail(err, st, "no memory to pack the weights") : MOKA_OK;
 }
 
 /* ---- have they changed? ------------------------------------------------------------------------------------ */
@@ -125,11 +127,12 @@ void moka_net_touch(struct moka_net *n)
 	__atomic_add_fetch(&n->weights_version, 1, __ATOMIC_RELEASE);
 }
 
-void moka_net_watch(struct moka_net *n)
+enum moka_status moka_net_watch(struct moka_net *n, struct moka_error *err)
 {
-	moka_net_plain(n);
+	MOKA_TRY(moka_net_plain(n, err));
 	n->weights_watched = true;
 	moka_net_touch(n);
+	return MOKA_OK;
 }
 
 uint64_t moka__weights_version(const struct moka_net *n)

@@ -145,8 +145,7 @@ enum moka_status moka_net_share(struct moka_net *n, struct moka_net *from, struc
 
 	if (n->param_block)
 		return moka_fail(err, MOKA_ERR_ARG, "the net's parameters are allocated already");
-	if (moka_net_plain(from))
-		return moka_fail(err, MOKA_ERR_MODEL, "the weights of the net to share with can't be read again");
+	MOKA_TRY(moka_net_plain(from, err));
 	for (int p = 0; p < from->n_params; p++)
 		if (!from->params[p].data || from->params[p].unfilled)
 			return moka_fail(err, MOKA_ERR_ARG, "the net to share with has no values yet");

@@ -241,20 +241,21 @@ void moka_net_drop_plan(struct moka_net *n)
 }
 
 /* The lock is held. */
-static enum moka_status pack(struct moka_net *n, struct moka_plan *p, struct moka_pool *pool)
+static enum moka_status pack(struct moka_net *n, struct moka_plan *p, struct moka_pool *pool, struct moka_error *err)
 {
 	const uint64_t version = moka__weights_version(n);
 	const uint64_t sum = moka__weights_watched(n) ? moka__weights_sum(n) : 0;
 
 	if (p->packed == version && sum == n->shared->sum)
 		return MOKA_OK;
-	MOKA_TRY(moka__plan_pack(p, n, pool));
+	MOKA_TRY(moka__plan_pack(p, n, pool, err));
 	n->shared->sum = sum;
 	__atomic_store_n(&p->packed, version, __ATOMIC_RELEASE);
 	return MOKA_OK;
 }
 
-enum moka_status moka__plan_get(struct moka_net *n, struct moka_pool *pool, struct moka_plan **out)
+enum moka_status moka__plan_get(struct moka_net *n, struct moka_pool *pool, struct moka_plan **out,
+				struct moka_error *err)
 {
 	struct moka__shared *s = n->shared;
 	enum moka_status st = MOKA_OK;
@@ -264,18 +265,18 @@ enum moka_status moka__plan_get(struct moka_net *n, struct moka_pool *pool, stru
 		return MOKA_OK;
 	pthread_mutex_lock(&s->lock);
 	if (!s->plan && !s->refused) {
-		st = moka_plan_new(&s->plan, n, NULL);
+		st = moka_plan_new(&s->plan, n, err);
 		s->refused = !st && !s->plan;
 	}
 	if (s->plan && !st)
-		st = pack(n, s->plan, pool);
+		st = pack(n, s->plan, pool, err);
 	if (!st)
 		*out = s->plan;
 	pthread_mutex_unlock(&s->lock);
 	return st;
 }
 
-enum moka_status moka__plan_refresh(struct moka_net *n, struct moka_pool *pool)
+enum moka_status moka__plan_refresh(struct moka_net *n, struct moka_pool *pool, struct moka_error *err)
 {
 	struct moka__shared *s = n->shared;
 	enum moka_status st;
@@ -284,7 +285,7 @@ enum moka_status moka__plan_refresh(struct moka_net *n, struct moka_pool *pool)
 	    !moka__weights_watched(n))
 		return MOKA_OK;
 	pthread_mutex_lock(&s->lock);
-	st = pack(n, s->plan, pool);
+	st = pack(n, s->plan, pool, err);
 	pthread_mutex_unlock(&s->lock);
 	return st;
 }

@@ -218,8 +218,7 @@ enum moka_status moka__steps_run(struct moka_exec *e, double *loss, struct moka_
 {
 	const struct moka_plan *p = e->fused;
 
-	if (moka__plan_refresh(e->n, e->o.pool))
-		return moka_fail(err, MOKA_ERR_NOMEM, "no memory to pack the weights again");
+	MOKA_TRY(moka__plan_refresh(e->n, e->o.pool, err));
 	for (int i = 0; i < p->n_works;) {
 		const int stretch = p->works[i].stretch;
 

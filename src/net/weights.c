@@ -447,7 +447,7 @@ enum moka_status moka_net_to_msg(struct moka_net *n, const struct moka_exec *wit
 {
 	struct moka_msg *net = moka_msg_new(a, &moka_net_message);
 
-	MOKA_TRY(moka_net_plain(n));
+	MOKA_TRY(moka_net_plain(n, NULL));
 	*out = net;
 	if (!net || (*n->name && !moka_add_string(a, net, &moka_layer_schema, "name", n->name)))
 		return MOKA_ERR_NOMEM;

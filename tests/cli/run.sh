@@ -128,6 +128,12 @@ assert t["layers"][1]["macs"] == 4 * 48 * 5' 2>err
 	expect "time as JSON reads" 0
 fi
 
+run time net.prototxt --forward-only --iterations 2
+out "how long a plan and its weights take" "MB of weights packed for it"
+run time net.prototxt --forward-only --iterations 2 --format json
+out "the same as JSON" '"ready_ms": '
+out "the same as JSON" '"packed_bytes": '
+
 # Pictures of nets.
 run draw net.prototxt net.dot
 expect "draw to dot" 0

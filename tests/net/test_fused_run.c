@@ -288,7 +288,7 @@ T_TEST(watched_weights_are_seen)
 	open_random(&t, 3);
 	e = fused_exec(t.n, false, NULL);
 	same_as_fresh(e, t.n);
-	moka_net_watch(t.n);
+	T_INT(moka_net_watch(t.n, NULL), MOKA_OK);
 	for (int p = 0; p < t.n->n_params; p++) { /* as a program that holds a pointer does */
 		t.n->params[p].data[t.n->params[p].count - 1] += (real)0.5;
 		same_as_fresh(e, t.n);

@@ -17,13 +17,13 @@ struct again {
 	bool fails;
 };
 
-static enum moka_status again(void *arg, struct moka_net *n)
+static enum moka_status again(void *arg, struct moka_net *n, struct moka_error *err)
 {
 	struct again *a = arg;
 
 	(void)n;
 	a->calls++;
-	return a->fails ? MOKA_ERR_IO : MOKA_OK;
+	return a->fails ? moka_fail(err, MOKA_ERR_IO, "gone.caffemodel: gone") : MOKA_OK;
 }
 
 static int given_back(const struct moka_net *n)
@@ -110,7 +110,7 @@ T_TEST(changed_weights_are_packed_again)
 	open_lent(&t, &a, copies);
 	fused = fused_exec(t.n, false, NULL);
 	fused_forward(fused, t.n);
-	moka_net_watch(t.n);
+	T_INT(moka_net_watch(t.n, NULL), MOKA_OK);
 	check_values(&t, copies);
 	for (int64_t i = 0; i < t.n->params[0].count; i++)
 		t.n->params[0].data[i] *= 2;
@@ -137,7 +137,7 @@ T_TEST(packed_again_while_given_back)
 	moka_net_touch(t.n);
 	fused_forward(fused, t.n);
 	T_TRUE(given_back(t.n) == 2 && a.calls == 1);
-	T_TRUE(!moka_net_plain(t.n));
+	T_TRUE(!moka_net_plain(t.n, NULL));
 	check_values(&t, copies);
 	moka_exec_free(fused);
 	close_lent(&t, copies);
@@ -177,8 +177,17 @@ T_TEST(values_that_do_not_come_again_are_an_error)
 
 	open_lent(&t, &a, copies);
 	fused = fused_exec(t.n, false, NULL);
-	T_TRUE(moka_exec_new(&plain, t.n, &o, &err) && !plain);
-	T_TRUE(moka_net_plain(t.n) != MOKA_OK);
+	T_INT(moka_exec_new(&plain, t.n, &o, &err), MOKA_ERR_IO);
+	T_TRUE(!plain);
+	assert_string_equal(
+		err.message,
+		"weights that were given back when they were packed can't be had again: gone.caffemodel: gone");
+	assert_string_equal(err.hint, "files of weights must stay as they are while a net that has them is open");
+	memset(&err, 0, sizeof(err));
+	T_INT(moka_net_plain(t.n, &err), MOKA_ERR_IO);
+	T_TRUE(*err.message);
+	T_INT(moka_net_watch(t.n, NULL), MOKA_ERR_IO); /* and the net stays as it was */
+	fused_forward(fused, t.n);
 	moka_exec_free(fused);
 	close_lent(&t, copies);
 }
@@ -255,7 +264,7 @@ T_TEST(large_weights_stay_in_their_file)
 	fused_forward(fused, t.n);
 	fused_compare(fused, from.e, t.n, 2e-5);
 	T_INT(given_back(t.n), 2);
-	T_INT(moka_net_plain(t.n), MOKA_OK);
+	T_INT(moka_net_plain(t.n, NULL), MOKA_OK);
 	for (int i = 0; i < t.n->n_params; i++)
 		T_TRUE(same(&t.n->params[i], from.n->params[i].data));
 	T_TRUE(given_back(t.n) == 0 && a.calls == 0);
