@@ -1,283 +1,10 @@
 /*
- * exec.c - an execution of a net: its memory laid out once, so that passes (run.c) allocate nothing.
- *
- * The block, when everything is kept and gradients are wanted:
- *
- *     | data of each blob | diff of each blob | parts | parameter diffs | state of each layer | scratch |
- *
- * Gradients of a blob that several layers read: the first of them writes into the blob's own diff, each other one into a
- * part of its own; when the first (the last to run backward) is done, the parts are added in the layers' order. A loss
- * weight and a gradient from outside count as readers after the layers. An in-place layer's bottom and top are one
- * blob, whose diff it turns from the top's into the bottom's.
+ * exec.c - an execution of a net: checked, its tables and memory (memory.c) made once, so that passes (run.c) allocate nothing.
  */
 #include "net/fused.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#if MOKA__GUARD
-#include <sanitizer/asan_interface.h>
-#endif
-
-/* ---- laying out ----------------------------------------------------------------------------------------- */
-
-/* A run over everything that needs memory. base NULL: only measures. */
-struct layout {
-	char *base;
-	size_t at, limit;
-	bool overflow;
-};
-
-static void *take(struct layout *y, size_t bytes)
-{
-	void *p = y->base ? y->base + y->at : NULL;
-
-	bytes = (MOKA_MAX(bytes, 1) + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN;
-	if (bytes > y->limit || y->at > y->limit - bytes) {
-		y->overflow = true;
-		return NULL;
-	}
-	y->at += bytes + MOKA__GUARD;
-#if MOKA__GUARD
-	if (y->base)
-		ASAN_POISON_MEMORY_REGION(y->base + y->at - MOKA__GUARD, MOKA__GUARD);
-#endif
-	return p;
-}
-
-static real *take_values(struct layout *y, int64_t count)
-{
-	return take(y, moka__blob_bytes(count));
-}
-
-static int64_t blob_count(const struct moka_net *n, int blob)
-{
-	return moka_shape_count(&n->blobs[blob].shape);
-}
-
-static real *data_of(const struct moka_exec *e, int blob)
-{
-	return (real *)(e->base + e->plan.offset[blob]);
-}
-
-static bool writes_in_place(const struct moka_net_layer *nl, int bottom)
-{
-	return bottom < nl->l.n_top && nl->tops[bottom] == nl->bottoms[bottom];
-}
-
-/* Parts of sums but their first, in the order of layers; some are read where another gradient lies. */
-static void lay_out_parts(struct moka_exec *e, struct layout *y)
-{
-	for (int i = 0; i < e->n_sums; i++)
-		e->sums[i].laid_out = 0;
-	for (int i = 0; i < e->n->n_layers; i++) {
-		const struct moka_net_layer *nl = &e->n->layers[i];
-
-		for (int k = 0; k < nl->l.n_bottom; k++) {
-			const int blob = nl->bottoms[k];
-			struct moka__sum *s = e->sum_of[blob] >= 0 ? &e->sums[e->sum_of[blob]] : NULL;
-			int shared;
-
-			if (!s || !nl->bottom_gradient[k] || writes_in_place(nl, k) || !s->laid_out++)
-				continue;
-			shared = moka__join_shared(e, i, k);
-			s->parts[s->laid_out - 1] = shared >= 0 ? e->diff[shared] : take_values(y, s->count);
-		}
-	}
-}
-
-static void lay_out_diffs(struct moka_exec *e, struct layout *y)
-{
-	const struct moka_net *n = e->n;
-
-	for (int i = 0; i < n->n_blobs; i++)
-		if (n->blobs[i].need_gradient)
-			e->diff[i] = take_values(y, blob_count(n, i));
-	for (int i = 0; i < e->n_sums; i++) {
-		struct moka__sum *s = &e->sums[i];
-
-		if (s->n_parts)
-			s->parts[0] = e->diff[s->blob];
-		if (n->blobs[s->blob].gradient_source)
-			s->external = take_values(y, s->count);
-	}
-	lay_out_parts(e, y);
-}
-
-/* What joined layers keep from forward to back. */
-static void lay_out_joins(struct moka_exec *e, struct layout *y)
-{
-	for (int i = 0; i < e->n_joins; i++) {
-		struct moka__join *j = &e->joins[i];
-		const int bottom = e->n->layers[j->layers[0]].bottoms[0];
-
-		if (j->kind != MOKA__JOIN_NORM)
-			continue;
-		if (j->own_x)
-			j->x = take_values(y, blob_count(e->n, j->blob));
-		else if (y->base)
-			j->x = data_of(e, bottom);
-		j->stats = take_values(y, 3 * e->n->blobs[j->blob].shape.d[1]);
-		j->dy = e->diff[j->dy_of >= 0 ? j->dy_of : j->blob];
-		if (j->dy_of >= 0 && !j->own_x) /* nobody writes into its own */
-			e->diff[j->blob] = e->diff[j->dy_of];
-	}
-}
-
-static bool wants_gradient(const struct moka_net *n, const struct moka_param *p, int use)
-{
-	const struct moka_param_use *u = &p->uses[use];
-
-	return n->layers[u->layer].param_gradient[u->index];
-}
-
-static void lay_out_param_diffs(struct moka_exec *e, struct layout *y)
-{
-	for (int i = 0; i < e->n->n_params; i++) {
-		const struct moka_param *p = &e->n->params[i];
-		real *shared = NULL;
-
-		for (int u = 0; u < p->n_uses; u++) {
-			if (!wants_gradient(e->n, p, u))
-				continue;
-			if (!shared || p->per_use_update)
-				shared = take_values(y, p->count);
-			e->param_diff[i][u] = shared;
-		}
-		for (int u = 0; u < p->n_uses && !p->per_use_update; u++)
-			e->param_diff[i][u] = shared;
-	}
-}
-
-/* Whether forward() of a layer is called at all: a plan replaces many. */
-static bool runs_forward(const struct moka_exec *e, int layer)
-{
-	for (int i = 0; e->fused && i < e->fused->n_works; i++)
-		if (e->fused->works[i].kind == MOKA__WORK_LAYER && e->fused->works[i].layers[0] == layer)
-			return true;
-	return !e->fused;
-}
-
-static void lay_out(struct moka_exec *e, struct layout *y)
-{
-	const struct moka_net *n = e->n;
-	size_t scratch = e->fused ? moka__steps_scratch(e) : e->fit_scratch;
-
-	take(y, e->plan.bytes);
-	if (e->fused)
-		e->rooms = take(y, moka__steps_rooms(e));
-#if MOKA__GUARD
-	for (int i = 0; y->base && e->o.keep == MOKA_KEEP_ALL && i < n->n_blobs; i++)
-		ASAN_POISON_MEMORY_REGION(y->base + e->plan.offset[i] + moka__blob_bytes(blob_count(n, i)),
-					  MOKA__GUARD);
-#endif
-	if (e->o.backward) {
-		lay_out_diffs(e, y);
-		lay_out_param_diffs(e, y);
-	}
-	lay_out_joins(e, y);
-	for (int i = 0; i < n->n_layers; i++) {
-		const struct moka_layer *l = &n->layers[i].l;
-
-		if (e->steps[i].state_bytes && runs_forward(e, i) && (e->o.backward || !l->state_for_backward))
-			e->steps[i].state = take(y, e->steps[i].state_bytes);
-	}
-	e->scratch = take(y, scratch);
-}
-
-/* ---- gradients that meet ------------------------------------------------------------------------------------ */
-
-/* Bottoms that fill a diff of `blob`, in the order of layers; in-place ones are not among them. Returns how many; *first: the first layer. */
-static int count_parts(const struct moka_net *n, int blob, int *first)
-{
-	const struct moka_blob *x = &n->blobs[blob];
-	int parts = 0;
-
-	*first = -1;
-	for (int c = 0; c < x->n_consumers; c++) {
-		const struct moka_net_layer *nl = &n->layers[x->consumers[c]];
-
-		for (int k = 0; k < nl->l.n_bottom; k++)
-			if (nl->bottoms[k] == blob && nl->bottom_gradient[k] && !writes_in_place(nl, k)) {
-				if (!parts++)
-					*first = x->consumers[c];
-			}
-	}
-	return parts;
-}
-
-/* The loss weight of a blob's top; only the layer that makes it (or works on it in place) can give it one. */
-static real blob_loss_weight(const struct moka_net *n, int blob)
-{
-	const struct moka_blob *x = &n->blobs[blob];
-	real w = x->producer >= 0 ? (real)n->layers[x->producer].loss_weight[x->producer_top] : 0;
-
-	for (int c = 0; c < x->n_consumers; c++) {
-		const struct moka_net_layer *nl = &n->layers[x->consumers[c]];
-
-		for (int t = 0; nl->in_place && t < nl->l.n_top; t++)
-			if (nl->tops[t] == blob)
-				w += (real)nl->loss_weight[t];
-	}
-	return w;
-}
-
-/* The last layer that writes a blob; -1: an input. */
-static int last_writer(const struct moka_net *n, int blob)
-{
-	const struct moka_blob *x = &n->blobs[blob];
-	int last = x->producer;
-
-	for (int c = 0; c < x->n_consumers; c++) {
-		const struct moka_net_layer *nl = &n->layers[x->consumers[c]];
-
-		for (int t = 0; nl->in_place && t < nl->l.n_top; t++)
-			if (nl->tops[t] == blob)
-				last = x->consumers[c];
-	}
-	return last;
-}
-
-static bool append(struct moka_arena *a, int **list, int *n, int value)
-{
-	if (!(*n & (*n - 1))) { /* lists are short: doubled at powers of two */
-		int *more = MOKA_NEWN(a, MOKA_MAX(*n * 2, 1), int);
-
-		if (!more)
-			return false;
-		if (*n)
-			memcpy(more, *list, (size_t)*n * sizeof(int));
-		*list = more;
-	}
-	(*list)[(*n)++] = value;
-	return true;
-}
-
-/* Blob i's sum, where its diff is more than what one layer writes. */
-static bool plan_sum(struct moka_exec *e, int blob)
-{
-	const struct moka_net *n = e->n;
-	struct moka__sum *s = &e->sums[e->n_sums];
-	int first, parts, writer;
-
-	e->sum_of[blob] = -1;
-	if (!e->o.backward || !n->blobs[blob].need_gradient)
-		return true;
-	parts = count_parts(n, blob, &first);
-	writer = last_writer(n, blob);
-	*s = (struct moka__sum){
-		.blob = blob, .n_parts = parts, .loss_weight = blob_loss_weight(n, blob), .count = blob_count(n, blob)
-	};
-	if (parts == 1 && s->loss_weight == 0 && !n->blobs[blob].gradient_source)
-		return true;
-	s->parts = MOKA_NEWN(&e->arena, parts + 1, real *);
-	e->sum_of[blob] = e->n_sums++;
-	if (!s->parts)
-		return false;
-	if (first >= 0)
-		return append(&e->arena, &e->steps[first].after, &e->steps[first].n_after, e->sum_of[blob]);
-	return writer < 0 || append(&e->arena, &e->steps[writer].before, &e->steps[writer].n_before, e->sum_of[blob]);
-}
 
 /* ---- views ---------------------------------------------------------------------------------------------------- */
 
@@ -294,12 +21,12 @@ static void view_bottoms(struct moka_exec *e, int layer, int *part)
 		int blob = nl->bottoms[i];
 		struct moka_view *v = &e->steps[layer].bottom[i];
 
-		*v = (struct moka_view){ &nl->l.bottom[i].shape, blob_count(e->n, blob), data_of(e, blob), NULL,
-					 block_of(e, blob) };
+		*v = (struct moka_view){ &nl->l.bottom[i].shape, moka__blob_count(e->n, blob), moka__data_of(e, blob),
+					 NULL, block_of(e, blob) };
 		if (!e->o.backward || !nl->bottom_gradient[i])
 			continue;
 		v->diff = e->diff[blob];
-		if (!writes_in_place(nl, i) && e->sum_of[blob] >= 0)
+		if (!moka__writes_in_place(nl, i) && e->sum_of[blob] >= 0)
 			v->diff = e->sums[e->sum_of[blob]].parts[part[blob]++];
 	}
 }
@@ -312,8 +39,8 @@ static void view_tops(struct moka_exec *e, int layer)
 	for (int i = 0; i < nl->l.n_top; i++) {
 		int blob = nl->tops[i];
 
-		e->steps[layer].top[i] = (struct moka_view){ &nl->l.top[i].shape, blob_count(e->n, blob),
-							     data_of(e, blob), e->diff[blob], block_of(e, blob) };
+		e->steps[layer].top[i] = (struct moka_view){ &nl->l.top[i].shape, moka__blob_count(e->n, blob),
+							     moka__data_of(e, blob), e->diff[blob], block_of(e, blob) };
 	}
 }
 
@@ -444,31 +171,8 @@ static bool make_tables(struct moka_exec *e)
 		e->fit_scratch = MOKA_MAX(e->fit_scratch, l->scratch_bytes);
 	}
 	for (int i = 0; ok && i < n->n_blobs; i++)
-		ok = plan_sum(e, i);
+		ok = moka__sum_plan(e, i);
 	return ok;
-}
-
-static enum moka_status make_block(struct moka_exec *e, struct moka_error *err)
-{
-	const int64_t limit = e->n->memory_limit_bytes;
-	struct layout y = { .limit = (size_t)limit };
-
-	lay_out(e, &y);
-	if (y.overflow)
-		return moka_fail(
-			err, MOKA_ERR_LIMIT,
-			"running the net needs more than the %.1f GiB that are allowed; try a smaller batch or input",
-			(double)limit / (1 << 30));
-	e->block_bytes = y.at;
-	e->block = calloc(y.at + MOKA__ALIGN, 1);
-	e->gemm = moka_gemm_ws_new();
-	if (!e->block || !e->gemm)
-		return moka_fail(err, MOKA_ERR_NOMEM, "no memory to run the net (%.1f MiB)", (double)y.at / (1 << 20));
-	moka_pages_large(e->block, y.at + MOKA__ALIGN);
-	e->base = (char *)(((uintptr_t)e->block + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN);
-	y = (struct layout){ .base = e->base, .limit = (size_t)limit };
-	lay_out(e, &y);
-	return MOKA_OK;
 }
 
 /* Where the outside finds blobs: inputs and outputs, plain. */
@@ -536,7 +240,7 @@ static enum moka_status make_exec(struct moka_exec *e, struct moka_error *err)
 	MOKA_TRY(st);
 	if (wants_arranged(&e->o) && moka__arrange(e))
 		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
-	MOKA_TRY(make_block(e, err));
+	MOKA_TRY(moka__memory_make(e, err));
 	MOKA_TRY(make_views(e, err));
 	if (e->o.backward && e->o.late && !moka__late_find(e))
 		return moka_fail(err, MOKA_ERR_NOMEM, "no memory for an execution");
@@ -572,17 +276,12 @@ void moka_exec_free(struct moka_exec *e)
 {
 	if (!e)
 		return;
-#if MOKA__GUARD
-	if (e->block)
-		ASAN_UNPOISON_MEMORY_REGION(e->block, e->block_bytes + MOKA__ALIGN);
-#endif
 	for (int i = 0; e->steps && i < e->n->n_layers; i++)
 		if (e->steps[i].made)
 			e->n->layers[i].l.type->unfit(e->steps[i].made);
 	for (int i = 0; e->seen && i < 2 * e->n->n_blobs; i++)
 		free(e->seen[i]);
-	moka_gemm_ws_free(e->gemm);
-	free(e->block);
+	moka__memory_free(e);
 	moka_arena_release(&e->arena);
 	free(e);
 }
@@ -609,7 +308,7 @@ real *moka_exec_data(struct moka_exec *e, int blob)
 {
 	if (!has_blob(e, blob) || !e->plan.kept[blob])
 		return NULL;
-	return block_of(e, blob) > 1 ? moka__plain_copy(e, blob, 0, data_of(e, blob)) : data_of(e, blob);
+	return block_of(e, blob) > 1 ? moka__plain_copy(e, blob, 0, moka__data_of(e, blob)) : moka__data_of(e, blob);
 }
 
 real *moka_exec_diff(struct moka_exec *e, int blob)

@@ -269,4 +269,26 @@ struct moka_exec {
 	size_t room_bytes, room_scratch;
 };
 
+/* Values of a blob; where its data lie in an execution's block; whether a bottom is written in place. */
+static inline int64_t moka__blob_count(const struct moka_net *n, int blob)
+{
+	return moka_shape_count(&n->blobs[blob].shape);
+}
+
+static inline real *moka__data_of(const struct moka_exec *e, int blob)
+{
+	return (real *)(e->base + e->plan.offset[blob]);
+}
+
+static inline bool moka__writes_in_place(const struct moka_net_layer *nl, int bottom)
+{
+	return bottom < nl->l.n_top && nl->tops[bottom] == nl->bottoms[bottom];
+}
+
+/* sums.c: how blob's gradient is added up, where more than one layer has a part of it; false: no memory */
+bool moka__sum_plan(struct moka_exec *e, int blob);
+/* memory.c: the block of an execution, laid out and allocated */
+enum moka_status moka__memory_make(struct moka_exec *e, struct moka_error *err);
+void moka__memory_free(struct moka_exec *e);
+
 #endif

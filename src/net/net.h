@@ -6,7 +6,7 @@
  *   gradient.c losses, and who needs a gradient
  *   params.c   memory of parameters, fillers;  weights.c weights -> parameters, and a net as a message
  *   plan.c     which blob lives where, layer by layer;  place.c things with a life placed in one block
- *   exec.c     an execution: its memory;  run.c forward, backward
+ *   exec.c     an execution;  memory.c its memory;  run.c forward, backward
  *   arrange.c  training: which blobs lie in blocks of channels;  join.c layers run as one step there, join_run.c their passes
  *   fused.h    inference planned as a whole: works joined, laid out, packed, and run (graph.c ... steps.c)
  *
