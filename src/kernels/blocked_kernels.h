@@ -34,6 +34,8 @@ struct moka__conv_tile {
 	const real *bias; /* of the first block; NULL: none */
 	const char *next; /* weights that will be wanted soon: `ahead` lines of 64 bytes are fetched at each tap */
 	int64_t ahead;
+	uintptr_t
+		x_ahead;  /* bytes from what a place sees to what a later tile will see, which is fetched; 0: nothing */
 	bool stream;	  /* its own weights come from memory: they are asked for 4 kB before they are read */
 	bool first, last; /* part of the sum: else y holds what came before; after the last the activation is applied */
 	struct moka_act act; /* slopes: of the first block, whole blocks */

@@ -116,6 +116,14 @@ INLINE void fetch_lines(const real *from, const int values)
 		__builtin_prefetch(from + i, 0, 2);
 }
 
+/* The vectors `ahead` bytes behind what n places see. */
+INLINE void fetch_places(const int n, const real *const *p, uintptr_t ahead)
+{
+	UNROLL
+	for (int i = 0; i < n; i++)
+		__builtin_prefetch((const void *)((uintptr_t)p[i] + ahead), 0, 3);
+}
+
 #ifndef TILE_FOUR
 /* Four input values of each place, at p[i] + at, by as many rows of weights. */
 INLINE void tile_four(const int g, const int n, const real *const *p, int64_t at, const real *w, VEC *sum)
@@ -145,6 +153,8 @@ INLINE void conv_tile(const int g, const int n, const struct moka__conv_tile *t)
 				p[i] = off[i] < 0 ? zeros : xb + off[i];
 			for (int64_t i = 0; i < t->ahead; i++, next += 64)
 				__builtin_prefetch(next, 0, 2);
+			if (t->x_ahead)
+				fetch_places(n, p, t->x_ahead);
 			/* a count that compilers know keeps addresses out of the registers that AVX2 is short of: 1.3 times faster */
 			if (lanes == VLEN) {
 				for (int c = 0; c < VLEN; c += 4) {
