@@ -65,7 +65,7 @@ struct moka__weights_tile {
 	const real *dy;
 	int64_t y_image, y_row, y_block; /* places of dy are neighbours */
 	int64_t images, rows, places;	 /* places of a row */
-	int64_t ahead;			 /* values from x to what is needed next; 0: nothing to fetch */
+	int64_t ahead, y_ahead;		 /* values from x, from dy to what is needed next; 0: nothing to fetch */
 	real *dw;			 /* (i, g, B) */
 	bool first;			 /* overwrites dw */
 };

@@ -190,7 +190,8 @@ INLINE void first_tile(const int g, const int n, const struct moka__conv_tile *t
 INLINE void weights_row(const int g, const int n, const struct moka__weights_tile *t, const real *x, const real *y,
 			const int64_t *steps, VEC *sum)
 {
-	const int64_t x_place = t->x_place, y_block = t->y_block, ahead = t->ahead;
+	const int64_t x_place = t->x_place, y_block = t->y_block;
+	const uintptr_t ahead = (uintptr_t)t->ahead * sizeof(real), y_ahead = (uintptr_t)t->y_ahead * sizeof(real);
 	int64_t at[VLEN];
 
 	UNROLL
@@ -199,8 +200,10 @@ INLINE void weights_row(const int g, const int n, const struct moka__weights_til
 	for (int64_t p = t->places; p > 0; p--, x += x_place, y += VLEN) {
 		VEC d[MOKA__GROUP];
 
-		if (!steps)
-			__builtin_prefetch((const void *)((uintptr_t)x + (uintptr_t)ahead * sizeof(real)), 0, 2);
+		if (!steps) {
+			__builtin_prefetch((const void *)((uintptr_t)x + ahead), 0, 2);
+			__builtin_prefetch((const void *)((uintptr_t)y + y_ahead), 0, 2);
+		}
 		UNROLL
 		for (int v = 0; v < g; v++)
 			d[v] = LOAD(y + v * y_block);
