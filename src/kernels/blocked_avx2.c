@@ -48,6 +48,8 @@ static void transpose(const float *const *in, float *const *out, bool add)
 #define VLEN 8
 #define LOAD(p) _mm256_loadu_ps(p)
 #define STORE(p, v) _mm256_storeu_ps(p, v)
+#define STREAM(p, v) _mm256_stream_ps(p, v)
+#define STREAM_END() _mm_sfence()
 #define SPLAT(x) _mm256_set1_ps((float)(x))
 #define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define MUL(a, b) _mm256_mul_ps(a, b)

@@ -55,6 +55,8 @@ static void transpose(const float *const *in, float *const *out, bool add)
 #define VLEN 16
 #define LOAD(p) _mm512_loadu_ps(p)
 #define STORE(p, v) _mm512_storeu_ps(p, v)
+#define STREAM(p, v) _mm512_stream_ps(p, v)
+#define STREAM_END() _mm_sfence()
 #define SPLAT(x) _mm512_set1_ps((float)(x))
 #define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define MUL(a, b) _mm512_mul_ps(a, b)

@@ -34,6 +34,8 @@ struct moka__conv_tile {
 	const real *bias; /* of the first block; NULL: none */
 	const char *next; /* weights that will be wanted soon: `ahead` lines of 64 bytes are fetched at each tap */
 	int64_t ahead;
+	uintptr_t
+		x_ahead;  /* bytes from what a place sees to what a later tile will see, which is fetched; 0: nothing */
 	bool stream;	  /* its own weights come from memory: they are asked for 4 kB before they are read */
 	bool first, last; /* part of the sum: else y holds what came before; after the last the activation is applied */
 	struct moka_act act; /* slopes: of the first block, whole blocks */
@@ -63,7 +65,7 @@ struct moka__weights_tile {
 	const real *dy;
 	int64_t y_image, y_row, y_block; /* places of dy are neighbours */
 	int64_t images, rows, places;	 /* places of a row */
-	int64_t ahead;			 /* values from x to what is needed next; 0: nothing to fetch */
+	int64_t ahead, y_ahead;		 /* values from x, from dy to what is needed next; 0: nothing to fetch */
 	real *dw;			 /* (i, g, B) */
 	bool first;			 /* overwrites dw */
 };

@@ -146,7 +146,11 @@ static void transform_row(const struct norm_job *j, int64_t row, struct moka__no
 
 static void row_lanes(const struct norm_job *j, int64_t row, struct moka__norm_lanes *l)
 {
+	const struct moka_norm *d = j->d;
+
 	set_lanes(j, row % j->blocks, l);
+	l->past = j->out != (j->back ? j->dy : j->x) && (uintptr_t)j->out % 64 == 0 &&
+		  moka_past_caches(d->images * d->channels * d->area);
 	if (j->back)
 		gradient_lanes(j, row % j->blocks, l);
 }
@@ -232,6 +236,16 @@ void moka_norm_backward(struct moka_pool *pool, const struct moka_norm *d, const
 			      .back = true };
 
 	run(pool, &j);
+}
+
+void moka_sum_relu_past(int64_t n, real a, const real *x, real b, const real *z, real slope, real *y)
+{
+	const struct moka__train_kernels *k = moka__train_choose();
+	const int64_t block = moka_block(), whole = k && (uintptr_t)y % 64 == 0 ? n / block * block : 0;
+
+	if (whole)
+		k->sum_relu_past(whole / block, a, x, b, z, slope, y);
+	moka_sum_relu(n - whole, a, x + whole, b, z + whole, slope, y + whole);
 }
 
 void moka_norm_keep(int64_t channels, int64_t count, real keep, const real *mean, const real *variance, real *mean_sum,

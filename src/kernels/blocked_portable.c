@@ -120,6 +120,8 @@ static void transpose(const float *const *in, float *const *out, bool add)
 #define VLEN 8
 #define LOAD(p) load(p)
 #define STORE(p, v) store(p, v)
+#define STREAM(p, v) STORE(p, v)
+#define STREAM_END() ((void)0)
 #define SPLAT(x) ((oct){ splat4((float)(x)), splat4((float)(x)) })
 #define FMA(a, b, c) fma8(a, b, c)
 #define MUL(a, b) mul8(a, b)

@@ -116,6 +116,14 @@ INLINE void fetch_lines(const real *from, const int values)
 		__builtin_prefetch(from + i, 0, 2);
 }
 
+/* The vectors `ahead` bytes behind what n places see. */
+INLINE void fetch_places(const int n, const real *const *p, uintptr_t ahead)
+{
+	UNROLL
+	for (int i = 0; i < n; i++)
+		__builtin_prefetch((const void *)((uintptr_t)p[i] + ahead), 0, 3);
+}
+
 #ifndef TILE_FOUR
 /* Four input values of each place, at p[i] + at, by as many rows of weights. */
 INLINE void tile_four(const int g, const int n, const real *const *p, int64_t at, const real *w, VEC *sum)
@@ -145,6 +153,8 @@ INLINE void conv_tile(const int g, const int n, const struct moka__conv_tile *t)
 				p[i] = off[i] < 0 ? zeros : xb + off[i];
 			for (int64_t i = 0; i < t->ahead; i++, next += 64)
 				__builtin_prefetch(next, 0, 2);
+			if (t->x_ahead)
+				fetch_places(n, p, t->x_ahead);
 			/* a count that compilers know keeps addresses out of the registers that AVX2 is short of: 1.3 times faster */
 			if (lanes == VLEN) {
 				for (int c = 0; c < VLEN; c += 4) {
@@ -180,7 +190,8 @@ INLINE void first_tile(const int g, const int n, const struct moka__conv_tile *t
 INLINE void weights_row(const int g, const int n, const struct moka__weights_tile *t, const real *x, const real *y,
 			const int64_t *steps, VEC *sum)
 {
-	const int64_t x_place = t->x_place, y_block = t->y_block, ahead = t->ahead;
+	const int64_t x_place = t->x_place, y_block = t->y_block;
+	const uintptr_t ahead = (uintptr_t)t->ahead * sizeof(real), y_ahead = (uintptr_t)t->y_ahead * sizeof(real);
 	int64_t at[VLEN];
 
 	UNROLL
@@ -189,8 +200,10 @@ INLINE void weights_row(const int g, const int n, const struct moka__weights_til
 	for (int64_t p = t->places; p > 0; p--, x += x_place, y += VLEN) {
 		VEC d[MOKA__GROUP];
 
-		if (!steps)
-			__builtin_prefetch((const void *)((uintptr_t)x + (uintptr_t)ahead * sizeof(real)), 0, 2);
+		if (!steps) {
+			__builtin_prefetch((const void *)((uintptr_t)x + ahead), 0, 2);
+			__builtin_prefetch((const void *)((uintptr_t)y + y_ahead), 0, 2);
+		}
 		UNROLL
 		for (int v = 0; v < g; v++)
 			d[v] = LOAD(y + v * y_block);

@@ -41,6 +41,17 @@ void moka_norm_backward(struct moka_pool *pool, const struct moka_norm *d, const
 void moka_norm_keep(int64_t channels, int64_t count, real keep, const real *mean, const real *variance, real *mean_sum,
 		    real *variance_sum, real *divisor);
 
+/*
+ * Whether results of so many values are more than is still in a cache when they are read: then they are stored past the caches, which spares
+ * reading their lines first (the third cache of the machine this was measured on: 32 MB).
+ */
+static inline bool moka_past_caches(int64_t values)
+{
+	return values >= 1500000;
+}
+/* moka_sum_relu() of a part of such results. */
+void moka_sum_relu_past(int64_t n, real a, const real *x, real b, const real *z, real slope, real *y);
+
 /* ---- the others ------------------------------------------------------------------------------------------------ */
 
 /* Of y = scale[channel] x + shift[channel]: as moka_norm_backward(); scale NULL: 1. scratch: channels doubles, twice a image. */

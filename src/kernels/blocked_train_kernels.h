@@ -12,6 +12,7 @@
 struct moka__norm_lanes {
 	_Alignas(64) real mean[16], scale[16], shift[16]; /* v = scale (x - mean) + shift */
 	_Alignas(64) real slope[16], offset[16];	  /* dx = scale g + slope (x - mean) + offset */
+	bool past;					  /* results go past the caches; they lie aligned */
 };
 
 /* A plane of vectors pooled: windows cut to the plane; sizes as in moka_pool_desc. */
@@ -28,6 +29,8 @@ struct moka__train_kernels {
 			  double *sum, double *product);
 	void (*norm_gradient)(int64_t n, const struct moka__norm_lanes *l, real slope, const real *x, const real *dy,
 			      real *dx);
+	/* y = relu(a x + b z), past the caches; y lies aligned */
+	void (*sum_relu_past)(int64_t n, real a, const real *x, real b, const real *z, real slope, real *y);
 	void (*max_where)(const struct moka__pool_train *g, const real *x, real *y, real *where);
 	void (*max_gradient)(const struct moka__pool_train *g, const real *dy, const real *where, real *dx);
 	void (*average_gradient)(const struct moka__pool_train *g, const real *dy, real *dx);

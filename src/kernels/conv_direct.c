@@ -13,6 +13,7 @@
 
 #define TILES 16    /* of a piece of work */
 #define FEW_TILES 4 /* so few read weights as fast as they come: each asks for its own, no more for the next group's */
+#define TILES_AHEAD 2
 #define WORTH_A_THREAD 1000000 /* multiply-adds */
 
 struct direct {
@@ -175,7 +176,7 @@ static const char *weights_of(const struct moka__conv_run *r, const struct moka_
 }
 
 static void run_group(const struct direct *f, const struct moka__conv_group *g, int64_t from, int64_t t0, int64_t t1,
-		      const int64_t *table, const char *next)
+		      const int64_t *table, const char *next, bool lead)
 {
 	const struct moka__conv_run *r = f->r;
 	const struct moka_conv_op *op = r->op;
@@ -205,6 +206,9 @@ static void run_group(const struct direct *f, const struct moka__conv_group *g, 
 	/* lines of weights that each tap of each tile asks for, so that the next part's are there in time */
 	if (next && t1 - t0 >= FEW_TILES)
 		t.ahead = moka__ceil_div(g->blocks * b * b * (int64_t)sizeof(real) / 64, t1 - t0);
+	/* the first group meets the inputs: others find them in a near cache */
+	if (lead && taps == 1 && t1 - t0 >= FEW_TILES)
+		t.x_ahead = (uintptr_t)(TILES_AHEAD * f->tile * op->d.stride[1] * b) * sizeof(real);
 	if (op->slopes)
 		t.act.slopes = op->slopes + g->block * b;
 	for (int64_t i = t0; i < t1; i++, table += (taps + 2) * MOKA__PLACES) {
@@ -240,7 +244,7 @@ static void direct_item(void *arg, int64_t item, int slot)
 				next = weights_of(f->r, &op->groups[g + 1], from);
 			else if (from + op->part < most)
 				next = weights_of(f->r, &op->groups[g0], from + op->part);
-			run_group(f, &op->groups[g], from, t0, t1, table, next);
+			run_group(f, &op->groups[g], from, t0, t1, table, next, g == g0);
 		}
 }
 

@@ -12,6 +12,8 @@
 
 /* Fewer values aren't worth a second thread. */
 #define LEAST_SHARED 20000
+/* Blocks of inputs that rows of w are asked for before they are read. */
+#define AHEAD 2
 
 bool moka__conv_groups(struct moka_conv_op *op)
 {
@@ -110,9 +112,15 @@ static void find_rows(const struct moka__conv_pack *p, int64_t r0, int64_t c0, r
 	}
 }
 
-/* scale: (B), may be NULL */
+/* What lies `ahead` values on will be read soon. */
+static void fetch(const void *from, int64_t ahead)
+{
+	__builtin_prefetch((const void *)((uintptr_t)from + (uintptr_t)ahead * sizeof(real)), 0, 3);
+}
+
+/* scale: (B), may be NULL; ahead: values from a row to what is asked for meanwhile */
 static void straight(const struct moka__conv_pack *p, const real *const *rows, const real *scale,
-		     const struct order *to, real *waste)
+		     const struct order *to, real *waste, int64_t ahead)
 {
 	const struct moka__blocked_kernels *k = p->op->k;
 	const int64_t b = k->block;
@@ -123,6 +131,7 @@ static void straight(const struct moka__conv_pack *p, const real *const *rows, c
 	for (int64_t t = 0; t < p->taps; t++) {
 		for (int64_t i = 0; i < b; i++) {
 			in[i] = rows[i] + t * b;
+			fetch(in[i], ahead);
 			out[i] = c < to->channels ? to->at + c * to->channel + tap * to->tap : waste;
 			if (++tap == p->taps)
 				tap = 0, c++;
@@ -142,7 +151,7 @@ static void turned(const struct moka__conv_pack *p, const real *const *rows, con
 	const struct order tapwise = { s->turned, b, b * b, b };
 
 	if (p->taps > 1)
-		straight(p, rows, NULL, &tapwise, s->waste);
+		straight(p, rows, NULL, &tapwise, s->waste, AHEAD * b * p->columns * p->taps);
 	for (int64_t k = 0; k < taps; k++) {
 		const real *in[16];
 		real *out[16];
@@ -184,6 +193,27 @@ static void winograd(const struct moka__conv_pack *p, const real *near, const re
 			k->wino_weights(near, to, plane);
 }
 
+/* Whether the weights of a group for its i-th block of inputs are parts of w's rows as they are: one tap, turned around. */
+static bool is_copy(const struct moka__conv_pack *p, const struct moka__conv_group *g, int64_t i)
+{
+	const int64_t b = p->op->k->block;
+
+	return p->which && p->taps == 1 && p->group == 1 && (g->in_block + i + 1) * b <= p->rows &&
+	       (g->block + g->blocks) * b <= p->columns;
+}
+
+static void copy_block(const struct moka__conv_pack *p, const struct moka__conv_group *g, int64_t i, real *to)
+{
+	const int64_t b = p->op->k->block, n = g->blocks * b, pitch = p->columns * (int64_t)sizeof(real);
+	const char *from = p->w + ((g->in_block + i) * b * p->columns + g->block * b) * (int64_t)sizeof(real);
+
+	for (int64_t r = 0; r < b; r++, from += pitch, to += n) {
+		for (int64_t k = 0; k < n; k += b)
+			fetch(from, AHEAD * b * p->columns + k);
+		memcpy(to, from, (size_t)n * sizeof(real));
+	}
+}
+
 void moka__conv_pack_block(const struct moka__conv_pack *p, const struct moka__conv_group *g, int64_t i, real *base,
 			   int64_t plane, int slot)
 {
@@ -191,6 +221,10 @@ void moka__conv_pack_block(const struct moka__conv_pack *p, const struct moka__c
 	const struct slot s = slot_of(p, slot);
 	const int64_t b = op->k->block, taps = op->d.kernel[0] * op->d.kernel[1], row = g->blocks * b;
 
+	if (is_copy(p, g, i)) {
+		copy_block(p, g, i, base);
+		return;
+	}
 	for (int64_t v = 0; v < g->blocks; v++) {
 		const int64_t out0 = (g->block + v) * b, in0 = (g->in_block + i) * b;
 		const real *rows[16], *scale;
@@ -209,7 +243,7 @@ void moka__conv_pack_block(const struct moka__conv_pack *p, const struct moka__c
 			turned(p, rows, &to, &s);
 		} else {
 			find_rows(p, out0, in0, s.box, rows);
-			straight(p, rows, op->tile ? NULL : scale, &to, s.waste);
+			straight(p, rows, op->tile ? NULL : scale, &to, s.waste, AHEAD * b * p->taps);
 		}
 		if (op->tile)
 			winograd(p, s.near, scale, base + v * b, row, plane);

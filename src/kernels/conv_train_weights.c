@@ -214,8 +214,14 @@ static void inside(const struct moka_conv_train_desc *d, int axis, int64_t tap, 
 	*to = MOKA_MAX(MOKA_MIN(*to, hi), *from);
 }
 
+/* Blocks of dy that the next group will want: each run of the kernel asks for one. */
+struct later {
+	int64_t block, end;
+};
+
+/* ahead: the next block of inputs is asked for too. */
 static void run_tap(const struct pass *p, const struct band *at, const struct moka__conv_group *g, int64_t i,
-		    int64_t tap, bool ahead, real *sums)
+		    int64_t tap, bool ahead, struct later *later, real *sums)
 {
 	const struct moka_conv_train *t = p->t;
 	const struct moka_conv_train_desc *d = &t->d;
@@ -237,6 +243,7 @@ static void run_tap(const struct pass *p, const struct band *at, const struct mo
 		w.places *= w.rows, w.rows = MOKA_MIN(w.rows, 1);
 	for (int64_t c = 0; c < b; c += n) {
 		w.ahead = ahead && c + n == b ? d->height * d->width * b : 0;
+		w.y_ahead = later->block < later->end ? (later->block++ - g->block) * w.y_block : 0;
 		w.dw = sums + (tap * b + c) * g->blocks * b;
 		t->k->weights[g->blocks - 1](&w);
 		w.x += n;
@@ -267,13 +274,16 @@ static void run_band(const struct pass *p, const struct band *at, int64_t piece,
 	for (int64_t i0 = at->i0; i0 < at->i1; i0 += t->weights.chunk)
 		for (int64_t n = at->g0; n < at->g1; n++) {
 			const struct moka__conv_group *g = &t->weights.groups[n];
-			const int64_t values = unit_values(t, g);
+			const int64_t values = unit_values(t, g), end = g->block + g->blocks;
+			struct later later = { end,
+					       n + 1 < at->g1 && at->i1 <= t->weights.chunk ? end + g[1].blocks : end };
+
 			for (int64_t i = i0; i < MOKA_MIN(i0 + t->weights.chunk, at->i1); i++) {
 				real *sums = p->once ? unit : at->sums + g->weights + i * values;
 				if (i == 0 && p->db)
 					sum_bias(p, at, g, piece);
 				for (int64_t tap = 0; p->dw && tap < t->taps; tap++)
-					run_tap(p, at, g, i, tap, n == at->g0 && tap == t->taps - 1, sums);
+					run_tap(p, at, g, i, tap, n == at->g0 && tap == t->taps - 1, &later, sums);
 				if (p->once && p->dw)
 					finish_unit(p, g, i, sums, unit + t->taps * b * 3 * b);
 			}

@@ -1,6 +1,7 @@
 /*
  * train_text.h - the text of training's blocked kernels, included behind blocked_text.h by one file per instruction set, which
- * defines TRAIN_NAME, IF_GT(a, b, x, y) and IF_EQ(a, b, x, y) too: x where a > b (a == b), else y, lane by lane.
+ * defines TRAIN_NAME, IF_GT(a, b, x, y) and IF_EQ(a, b, x, y) too: x where a > b (a == b), else y, lane by lane; and STREAM(p, v), a store past
+ * the caches to where whole vectors lie aligned, STREAM_END() behind the last of them.
  *
  * Sums run sixteen terms long in float, then go into a double each: a hundredth of the work of double sums, and no longer chain to lose
  * digits in.
@@ -97,8 +98,13 @@ static void norm(int64_t n, const struct moka__norm_lanes *l, real slope, const 
 
 	for (int64_t i = 0; i < n * VLEN; i += VLEN) {
 		const VEC v = FMA(scale, SUB(LOAD(x + i), mean), shift);
-		STORE(y + i, IF_GT(v, zero, v, MUL(low, v)));
+		if (l->past)
+			STREAM(y + i, IF_GT(v, zero, v, MUL(low, v)));
+		else
+			STORE(y + i, IF_GT(v, zero, v, MUL(low, v)));
 	}
+	if (l->past)
+		STREAM_END();
 }
 
 /* dy as it passes the ReLU; c = x - mean. */
@@ -145,8 +151,24 @@ static void norm_gradient(int64_t n, const struct moka__norm_lanes *l, real slop
 
 	for (int64_t i = 0; i < n * VLEN; i += VLEN) {
 		const VEC c = SUB(LOAD(x + i), mean), g = passed(c, scale, shift, low, LOAD(dy + i));
-		STORE(dx + i, FMA(scale, g, FMA(k1, c, k0)));
+		if (l->past)
+			STREAM(dx + i, FMA(scale, g, FMA(k1, c, k0)));
+		else
+			STORE(dx + i, FMA(scale, g, FMA(k1, c, k0)));
 	}
+	if (l->past)
+		STREAM_END();
+}
+
+static void sum_relu_past(int64_t n, real a, const real *x, real b, const real *z, real slope, real *y)
+{
+	const VEC f = SPLAT(a), g = SPLAT(b), zero = SPLAT(0), low = SPLAT(slope);
+
+	for (int64_t i = 0; i < n * VLEN; i += VLEN) {
+		const VEC v = ADD(MUL(f, LOAD(x + i)), MUL(g, LOAD(z + i)));
+		STREAM(y + i, IF_GT(v, zero, v, MUL(low, v)));
+	}
+	STREAM_END();
 }
 
 /* ---- pooling ------------------------------------------------------------------------------------------ */
@@ -285,6 +307,7 @@ const struct moka__train_kernels TRAIN_NAME = {
 	.norm = norm,
 	.norm_sums = norm_sums,
 	.norm_gradient = norm_gradient,
+	.sum_relu_past = sum_relu_past,
 	.max_where = max_where,
 	.max_gradient = max_gradient,
 	.average_gradient = average_gradient,

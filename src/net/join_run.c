@@ -77,9 +77,10 @@ struct add_job {
 static void add_piece(void *arg, int64_t begin, int64_t end)
 {
 	const struct add_job *a = arg;
+	const bool past = moka_past_caches(a->bottom[0].count);
 
-	moka_sum_relu(end - begin, a->j->a[0], a->bottom[0].data + begin, a->j->a[1], a->bottom[1].data + begin,
-		      a->j->slope, a->y + begin);
+	(past ? moka_sum_relu_past : moka_sum_relu)(end - begin, a->j->a[0], a->bottom[0].data + begin, a->j->a[1],
+						    a->bottom[1].data + begin, a->j->slope, a->y + begin);
 }
 
 static void add_gradient_piece(void *arg, int64_t begin, int64_t end)

@@ -43,9 +43,12 @@ static real *numbers(int64_t n, uint64_t seed, double offset)
 	return p;
 }
 
+/* Aligned as an execution's blobs are. */
 static real *zeros(int64_t n)
 {
-	return calloc((size_t)MOKA_MAX(n, 1), sizeof(real));
+	const size_t bytes = ((size_t)n * sizeof(real) + 64) / 64 * 64;
+
+	return memset(aligned_alloc(64, bytes), 0, bytes);
 }
 
 static void near(const real *a, const double *b, int64_t n, double tolerance, const char *what)
@@ -68,8 +71,9 @@ struct sizes {
 	real slope;
 };
 static const struct sizes norms[] = {
-	{ 1, 1, 1, 2, 0, 0 },	 { 2, 3, 7, 7, 0.5, 0 }, { 3, 1, 13, 11, -2, 1 }, { 5, 2, 33, 20, 100, 0.25 },
-	{ 8, 16, 7, 7, 0.1, 0 }, { 2, 5, 56, 56, 0, 0 }, { 4, 7, 3, 5, 1, -0.5 },
+	{ 1, 1, 1, 2, 0, 0 },	     { 2, 3, 7, 7, 0.5, 0 },	{ 3, 1, 13, 11, -2, 1 },
+	{ 5, 2, 33, 20, 100, 0.25 }, { 8, 16, 7, 7, 0.1, 0 },	{ 2, 5, 56, 56, 0, 0 },
+	{ 4, 7, 3, 5, 1, -0.5 },     { 8, 16, 40, 37, 0.2, 0 }, /* past the caches */
 };
 
 /* The reference, in double: at c, i of image n. */
@@ -140,8 +144,12 @@ static void norm_on(const struct norm_case *k, struct moka_pool *pool, real *y, 
 	void *scratch = malloc(moka_norm_scratch(&d));
 
 	moka_norm_forward(pool, &d, k->x, y, scratch);
-	memcpy(dx, k->dy, (size_t)k->count * sizeof(real)); /* in place */
-	moka_norm_backward(pool, &d, k->x, dx, dscale, dshift, dx, scratch);
+	if (moka_past_caches(k->count)) {
+		moka_norm_backward(pool, &d, k->x, k->dy, dscale, dshift, dx, scratch);
+	} else {
+		memcpy(dx, k->dy, (size_t)k->count * sizeof(real)); /* in place */
+		moka_norm_backward(pool, &d, k->x, dx, dscale, dshift, dx, scratch);
+	}
 	free(scratch);
 }
 
@@ -222,6 +230,36 @@ static void nan_stays(void **state)
 {
 	(void)state;
 	on_each_isa(nan_here);
+}
+
+/* ---- sums past the caches ------------------------------------------------------------------------------- */
+
+static void sums_here(void)
+{
+	static const int64_t counts[] = { 0, 1, 15, 16, 64, 129, 1000 };
+	real *x = numbers(1016, 1, 0.1), *z = numbers(1016, 2, -0.1), *y = zeros(1016);
+
+	for (size_t i = 0; i < MOKA_COUNT(counts); i++)
+		for (int from = 0; from < 2; from++) { /* aligned, and not */
+			const int64_t n = counts[i];
+			double want[1000] = { 0 };
+
+			for (int64_t k = 0; k < n; k++) {
+				const double v = 1.5 * (double)x[k] - 0.5 * (double)z[k];
+				want[k] = v > 0 ? v : 0.25 * v;
+			}
+			y[from + n] = 7;
+			moka_sum_relu_past(n, (real)1.5, x, (real)-0.5, z, (real)0.25, y + from);
+			near(y + from, want, n, 1e-6, "sum");
+			assert_true(y[from + n] == 7);
+		}
+	free(x), free(z), free(y);
+}
+
+static void sums_past_the_caches(void **state)
+{
+	(void)state;
+	on_each_isa(sums_here);
 }
 
 /* ---- factors -------------------------------------------------------------------------------------------- */
@@ -406,7 +444,8 @@ static void across_channels(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(normalisation), T_CASE(nan_stays), T_CASE(factors), T_CASE(pooling), T_CASE(across_channels),
+	T_CASE(normalisation), T_CASE(nan_stays), T_CASE(sums_past_the_caches),
+	T_CASE(factors),       T_CASE(pooling),	  T_CASE(across_channels),
 };
 
 int main(int argc, char **argv)
