@@ -111,18 +111,18 @@ struct moka__blocked_kernels {
 	void (*sum[MOKA__PLACES])(const struct moka__window *w);
 	/* one tile of winograd: in (size x size vectors, row pitch) -> out[k * step]; size is m + 2 */
 	void (*wino_in[2])(const real *x, int64_t row, real *v, int64_t step);
-	/* nine vectors of a 3x3 kernel -> u[k * step] for the 36 points of F(4x4) */
-	void (*wino_weights)(const real *w, real *u, int64_t step);
+	/* vectors of a kernel -> u[k * step] for all points */
+	void (*wino_weights[MOKA__WINO_FORMS])(const real *w, real *u, int64_t step);
 	/*
 	 * side x side vectors of a kernel (at most 5 x 5) -> u[k * step] for the size x size points (at most 8 x 8), G (size, side) the transform's
 	 * matrix: computed in double, times scale (a vector; NULL: none), rounded once
 	 */
 	void (*wino_exact)(const double *g, int size, int side, const real *w, const real *scale, real *u,
 			   int64_t step);
-	/* the adjoint of F(4x4)'s two ends, for the gradient of weights: 4 x 4 vectors of dy (row pitch) -> v[k * step]; sums m[k * step]
-	 * of 36 points -> nine vectors */
-	void (*wino_gradient)(const real *dy, int64_t row, real *v, int64_t step);
-	void (*wino_turn)(const real *m, int64_t step, real *dw);
+	/* the adjoint of both ends, for the gradient of weights: m x m vectors of dy (row pitch) -> v[k * step]; sums m[k * step]
+	 * of all points -> vectors of a kernel */
+	void (*wino_gradient[MOKA__WINO_FORMS])(const real *dy, int64_t row, real *v, int64_t step);
+	void (*wino_turn[MOKA__WINO_FORMS])(const real *m, int64_t step, real *dw);
 	/* sums m[k * step] -> m x m vectors in out */
 	void (*wino_out[MOKA__WINO_FORMS])(const real *m, int64_t step, real *out);
 	/* y = act(a x + b z + shift) over n vectors; NULL a: scale vector is 1; z NULL: none */

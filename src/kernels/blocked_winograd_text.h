@@ -158,19 +158,67 @@ INLINE void weights4(const VEC *w, const int s, VEC *o, const int os)
 	o[5 * os] = w[2 * s];
 }
 
-static void wino_weights(const real *w, real *u, int64_t step)
+/*
+ * One line of `side` (three or five) values of a kernel, `s` vectors apart: eight, by the points of in6(). Those of 1/2 and -1/2 are scaled by
+ * 32, as out8() takes them.
+ */
+INLINE void weights8(const int side, const VEC *w, const int s, VEC *o, const int os)
 {
-	VEC g[9], t[18], o[6];
+	const VEC w0 = w[0], w1 = w[s], w2 = w[2 * s], w3 = side == 5 ? w[3 * s] : SPLAT(0),
+		  w4 = side == 5 ? w[4 * s] : SPLAT(0);
+	VEC even = ADD(w0, w2), odd = w1, even2 = FMA(SPLAT(4), w2, w0), odd2 = ADD(w1, w1);
+	VEC even3 = FMA(SPLAT(0.25), w2, w0), odd3 = MUL(SPLAT(0.5), w1);
 
-	for (int i = 0; i < 9; i++)
-		g[i] = LOAD(w + i * VLEN);
-	for (int c = 0; c < 3; c++)
-		weights4(g + c, 3, t + c, 3);
-	for (int r = 0; r < 6; r++) {
-		weights4(t + r * 3, 1, o, 1);
-		for (int c = 0; c < 6; c++)
-			STORE(u + (r * 6 + c) * step, o[c]);
+	if (side == 5) {
+		even = ADD(even, w4), odd = ADD(odd, w3);
+		even2 = FMA(SPLAT(16), w4, even2), odd2 = FMA(SPLAT(8), w3, odd2);
+		even3 = FMA(SPLAT(1. / 16), w4, even3), odd3 = FMA(SPLAT(0.125), w3, odd3);
 	}
+	o[0] = w0;
+	o[os] = MUL(SPLAT(-2. / 9), ADD(even, odd));
+	o[2 * os] = MUL(SPLAT(-2. / 9), SUB(even, odd));
+	o[3 * os] = MUL(SPLAT(1. / 90), ADD(even2, odd2));
+	o[4 * os] = MUL(SPLAT(1. / 90), SUB(even2, odd2));
+	o[5 * os] = MUL(SPLAT(1. / 45), ADD(even3, odd3));
+	o[6 * os] = MUL(SPLAT(1. / 45), SUB(even3, odd3));
+	o[7 * os] = side == 5 ? w4 : w2;
+}
+
+/* side x side vectors of a kernel to size x size points. */
+INLINE void kernel_in(const int size, const int side, const real *w, real *u, int64_t step)
+{
+	VEC g[25], t[8 * 5], o[8];
+
+	for (int i = 0; i < side * side; i++)
+		g[i] = LOAD(w + i * VLEN);
+	for (int c = 0; c < side; c++)
+		if (size == 6)
+			weights4(g + c, side, t + c, side);
+		else
+			weights8(side, g + c, side, t + c, side);
+	for (int r = 0; r < size; r++) {
+		if (size == 6)
+			weights4(t + r * side, 1, o, 1);
+		else
+			weights8(side, t + r * side, 1, o, 1);
+		for (int c = 0; c < size; c++)
+			STORE(u + (r * size + c) * step, o[c]);
+	}
+}
+
+static void wino_weights4(const real *w, real *u, int64_t step)
+{
+	kernel_in(6, 3, w, u, step);
+}
+
+static void wino_weights6(const real *w, real *u, int64_t step)
+{
+	kernel_in(8, 3, w, u, step);
+}
+
+static void wino_weights5(const real *w, real *u, int64_t step)
+{
+	kernel_in(8, 5, w, u, step);
 }
 
 /* One line of four values of a gradient, `s` vectors apart: six. */
@@ -187,20 +235,65 @@ INLINE void gradient4(const VEC *d, const int s, VEC *o, const int os)
 	o[5 * os] = d[3 * s];
 }
 
-static void wino_gradient(const real *dy, int64_t row, real *v, int64_t step)
+/* The same of four or six values to eight points: the adjoint of out8(). */
+INLINE void gradient8(const int outs, const VEC *d, const int s, VEC *o, const int os)
 {
-	VEC d[4], t[24], o[6];
+	const VEC d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s];
+	VEC even = ADD(d0, d2), odd = ADD(d1, d3), even2 = FMA(SPLAT(4), d2, d0), odd2 = FMA(SPLAT(8), d3, ADD(d1, d1));
+	VEC even3 = FMA(SPLAT(32), d0, MUL(SPLAT(8), d2)), odd3 = FMA(SPLAT(16), d1, MUL(SPLAT(4), d3));
 
-	for (int c = 0; c < 4; c++) {
-		for (int r = 0; r < 4; r++)
+	if (outs == 6) {
+		const VEC d4 = d[4 * s], d5 = d[5 * s];
+		even = ADD(even, d4), odd = ADD(odd, d5);
+		even2 = FMA(SPLAT(16), d4, even2), odd2 = FMA(SPLAT(32), d5, odd2);
+		even3 = ADD(even3, ADD(d4, d4)), odd3 = ADD(odd3, d5);
+	}
+	o[0] = d0;
+	o[os] = ADD(even, odd);
+	o[2 * os] = SUB(even, odd);
+	o[3 * os] = ADD(even2, odd2);
+	o[4 * os] = SUB(even2, odd2);
+	o[5 * os] = ADD(even3, odd3);
+	o[6 * os] = SUB(even3, odd3);
+	o[7 * os] = d[(outs - 1) * s];
+}
+
+/* outs x outs vectors of a gradient to size x size points. */
+INLINE void gradient_in(const int size, const int outs, const real *dy, int64_t row, real *v, int64_t step)
+{
+	VEC d[6], t[8 * 6], o[8];
+
+	for (int c = 0; c < outs; c++) {
+		for (int r = 0; r < outs; r++)
 			d[r] = LOAD(dy + r * row + c * VLEN);
-		gradient4(d, 1, t + c, 4);
+		if (size == 6)
+			gradient4(d, 1, t + c, outs);
+		else
+			gradient8(outs, d, 1, t + c, outs);
 	}
-	for (int r = 0; r < 6; r++) {
-		gradient4(t + r * 4, 1, o, 1);
-		for (int c = 0; c < 6; c++)
-			STORE(v + (r * 6 + c) * step, o[c]);
+	for (int r = 0; r < size; r++) {
+		if (size == 6)
+			gradient4(t + r * outs, 1, o, 1);
+		else
+			gradient8(outs, t + r * outs, 1, o, 1);
+		for (int c = 0; c < size; c++)
+			STORE(v + (r * size + c) * step, o[c]);
 	}
+}
+
+static void wino_gradient4(const real *dy, int64_t row, real *v, int64_t step)
+{
+	gradient_in(6, 4, dy, row, v, step);
+}
+
+static void wino_gradient6(const real *dy, int64_t row, real *v, int64_t step)
+{
+	gradient_in(8, 6, dy, row, v, step);
+}
+
+static void wino_gradient5(const real *dy, int64_t row, real *v, int64_t step)
+{
+	gradient_in(8, 4, dy, row, v, step);
 }
 
 /* One line of six sums, `s` vectors apart: three. */
@@ -214,18 +307,57 @@ INLINE void turn4(const VEC *m, const int s, VEC *o, const int os)
 	o[2 * os] = ADD(FMA(SPLAT(1. / 6), u, m[5 * s]), SUB(SPLAT(0), p));
 }
 
-static void wino_turn(const real *m, int64_t step, real *dw)
+/* The same of eight: three or five, the adjoint of weights8(). */
+INLINE void turn8(const int side, const VEC *m, const int s, VEC *o, const int os)
 {
-	VEC d[6], t[18], o[3];
+	const VEC a = MUL(SPLAT(2. / 9), ADD(m[s], m[2 * s])), b = MUL(SPLAT(2. / 9), SUB(m[s], m[2 * s]));
+	const VEC a2 = ADD(m[3 * s], m[4 * s]), b2 = SUB(m[3 * s], m[4 * s]);
+	const VEC a3 = ADD(m[5 * s], m[6 * s]), b3 = SUB(m[5 * s], m[6 * s]);
+	const VEC third = FMA(SPLAT(1. / 180), a3, SUB(MUL(SPLAT(4. / 90), a2), a));
 
-	for (int c = 0; c < 6; c++) {
-		for (int r = 0; r < 6; r++)
-			d[r] = LOAD(m + (r * 6 + c) * step);
-		turn4(d, 1, t + c, 6);
+	o[0] = ADD(m[0], FMA(SPLAT(1. / 45), a3, SUB(MUL(SPLAT(1. / 90), a2), a)));
+	o[os] = FMA(SPLAT(1. / 90), b3, SUB(MUL(SPLAT(2. / 90), b2), b));
+	o[2 * os] = side == 3 ? ADD(third, m[7 * s]) : third;
+	if (side == 3)
+		return;
+	o[3 * os] = FMA(SPLAT(1. / 360), b3, SUB(MUL(SPLAT(8. / 90), b2), b));
+	o[4 * os] = ADD(FMA(SPLAT(1. / 720), a3, SUB(MUL(SPLAT(16. / 90), a2), a)), m[7 * s]);
+}
+
+/* Sums of size x size points to side x side values of a kernel's gradient. */
+INLINE void kernel_out(const int size, const int side, const real *m, int64_t step, real *dw)
+{
+	VEC d[8], t[8 * 5], o[5];
+
+	for (int c = 0; c < size; c++) {
+		for (int r = 0; r < size; r++)
+			d[r] = LOAD(m + (r * size + c) * step);
+		if (size == 6)
+			turn4(d, 1, t + c, size);
+		else
+			turn8(side, d, 1, t + c, size);
 	}
-	for (int r = 0; r < 3; r++) {
-		turn4(t + r * 6, 1, o, 1);
-		for (int c = 0; c < 3; c++)
-			STORE(dw + (r * 3 + c) * VLEN, o[c]);
+	for (int r = 0; r < side; r++) {
+		if (size == 6)
+			turn4(t + r * size, 1, o, 1);
+		else
+			turn8(side, t + r * size, 1, o, 1);
+		for (int c = 0; c < side; c++)
+			STORE(dw + (r * side + c) * VLEN, o[c]);
 	}
+}
+
+static void wino_turn4(const real *m, int64_t step, real *dw)
+{
+	kernel_out(6, 3, m, step, dw);
+}
+
+static void wino_turn6(const real *m, int64_t step, real *dw)
+{
+	kernel_out(8, 3, m, step, dw);
+}
+
+static void wino_turn5(const real *m, int64_t step, real *dw)
+{
+	kernel_out(8, 5, m, step, dw);
 }

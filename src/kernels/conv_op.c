@@ -212,7 +212,7 @@ static bool plan(struct moka_conv_op *op)
 		op->form = op->algorithm == MOKA_CONV_WINOGRAD4	  ? MOKA__WINO4
 			   : op->algorithm == MOKA_CONV_WINOGRAD6 ? MOKA__WINO6
 								  : MOKA__WINO5;
-		op->tile = op->form == MOKA__WINO6 ? 6 : 4;
+		op->tile = moka__wino_tile(op->form);
 		op->size = op->tile + op->d.kernel[0] - 1;
 		for (int64_t g = 0; g < op->n_groups; g++)
 			op->groups[g].weights /= taps;

@@ -75,6 +75,15 @@ static inline bool moka__conv_is_winograd(enum moka_conv_algorithm a)
 {
 	return a == MOKA_CONV_WINOGRAD4 || a == MOKA_CONV_WINOGRAD6 || a == MOKA_CONV_WINOGRAD5;
 }
+/* Outputs of a tile's side, and the kernel's. */
+static inline int64_t moka__wino_tile(enum moka__wino_form f)
+{
+	return f == MOKA__WINO6 ? 6 : 4;
+}
+static inline int64_t moka__wino_kernel(enum moka__wino_form f)
+{
+	return f == MOKA__WINO5 ? 5 : 3;
+}
 /* Any algorithm but the plain one. */
 void moka__conv_run(const struct moka__conv_run *r);
 
@@ -96,8 +105,8 @@ struct moka__conv_pack {
 	const int64_t *
 		which; /* the operation's outputs are w's columns, its tap k is w's which[k]; NULL: they are w's rows */
 	bool scatter;  /* in the order [group][tap][in block][B][block][B] */
-	const double *
-		matrix; /* winograd: G, computed in double and rounded once; NULL: F(4x4) in real, for weights made often */
+	const double
+		*matrix; /* winograd: G, computed in double and rounded once; NULL: in real, for weights made often */
 	real *to;
 	char *slots; /* moka__conv_pack_slot() bytes a thread, aligned to lines */
 };

@@ -181,7 +181,7 @@ static void winograd(const struct moka__conv_pack *p, const real *near, const re
 		if (p->matrix)
 			k->wino_exact(p->matrix, (int)p->op->size, (int)p->op->d.kernel[0], near, scale, to, plane);
 		else
-			k->wino_weights(near, to, plane);
+			k->wino_weights[p->op->form](near, to, plane);
 }
 
 void moka__conv_pack_block(const struct moka__conv_pack *p, const struct moka__conv_group *g, int64_t i, real *base,

@@ -33,9 +33,9 @@ bool moka_conv_train_takes(const struct moka_conv_train_desc *d)
 
 /* ---- the plan --------------------------------------------------------------------------------------- */
 
-static bool three_by_three(const struct moka_conv_train_desc *d)
+bool moka__conv_is_dense(const struct moka_conv_train_desc *d, int64_t side)
 {
-	return d->kernel[0] == 3 && d->kernel[1] == 3 && d->stride[0] == 1 && d->stride[1] == 1 &&
+	return d->kernel[0] == side && d->kernel[1] == side && d->stride[0] == 1 && d->stride[1] == 1 &&
 	       d->dilation[0] == 1 && d->dilation[1] == 1;
 }
 
@@ -46,16 +46,24 @@ static bool by_steps(int64_t channels, int block)
 }
 
 /*
- * Whether F(4x4) is worth it: multiply-adds at full speed, with a vector's way through the transforms and what making the weights in
- * every pass takes.
+ * Winograd's algorithm for 3x3 and 5x5, if it is worth it, else the direct one: multiply-adds at full speed, with a vector's way through the
+ * transforms and what making the weights in every pass takes. `steps`: the direct one would go by single channels.
  */
-static bool winograd_pays(const struct moka_conv_train *t, const int64_t out[2])
+static enum moka_conv_algorithm winograd_or_direct(const struct moka_conv_train *t, int64_t channels, int64_t outputs,
+						   const int64_t out[2], bool steps)
 {
+	const int64_t side = t->d.kernel[0], points = (side + 3) * (side + 3), b = t->k->block;
 	const int64_t tiles = t->d.images * moka__ceil_div(out[0], 4) * moka__ceil_div(out[1], 4);
-	const double in = (double)(t->in_blocks * t->k->block), outs = (double)(t->out_blocks * t->k->block);
-	const double direct = (double)(t->d.images * out[0] * out[1]) * 9 * in * outs * 1.06;
+	const double in = (double)(moka__ceil_div(channels, b) * b), outs = (double)(moka__ceil_div(outputs, b) * b);
+	const double seen = (double)(steps ? channels : moka__ceil_div(channels, 4) * 4);
+	const double direct = (double)(t->d.images * out[0] * out[1] * side * side) * seen * outs * 1.06;
+	const double turn = side == 3 ? 12 : 16, weights = side == 3 ? 250 : 500;
 
-	return (double)tiles * 36 * (in * outs * 1.1 + (in + outs) * 12) + in * outs * 250 < direct;
+	if (!moka__conv_is_dense(&t->d, 3) && !moka__conv_is_dense(&t->d, 5))
+		return MOKA_CONV_DIRECT;
+	if ((double)(tiles * points) * (seen * outs * 1.1 + (in + outs) * turn) + in * outs * weights > direct)
+		return MOKA_CONV_DIRECT;
+	return side == 3 ? MOKA_CONV_WINOGRAD4 : MOKA_CONV_WINOGRAD5;
 }
 
 /* More than this of Winograd's weights would pass through memory on their way. */
@@ -87,11 +95,13 @@ static struct moka_conv_desc forward_desc(const struct moka_conv_train *t)
 
 static enum moka_status plan_forward(struct moka_conv_train *t)
 {
-	const struct moka_conv_desc d = forward_desc(t);
-	enum moka_conv_algorithm a = t->first ? MOKA_CONV_FIRST : MOKA_CONV_DIRECT;
+	const bool steps = t->d.in_block == 1 && by_steps(t->d.channels, t->k->block);
+	enum moka_conv_algorithm a = winograd_or_direct(t, t->d.channels, t->d.outputs, t->out, steps);
+	struct moka_conv_desc d;
 
-	if (!t->first && three_by_three(&t->d) && winograd_pays(t, t->out))
-		a = MOKA_CONV_WINOGRAD4;
+	t->first = steps && a == MOKA_CONV_DIRECT;
+	a = t->first ? MOKA_CONV_FIRST : a;
+	d = forward_desc(t);
 	if (moka__conv_op_plan(&t->forward.op, &d, t->out, a))
 		return MOKA_ERR_NOMEM;
 	t->forward.late = is_late(t->forward.op);
@@ -118,11 +128,13 @@ static enum moka_conv_algorithm data_algorithm(const struct moka_conv_train *t, 
 {
 	const struct moka_conv_train_desc *of = &t->d;
 
+	const bool steps = of->out_block == 1 && by_steps(of->outputs, t->k->block);
+	enum moka_conv_algorithm a;
+
 	if (of->stride[0] != 1 || of->stride[1] != 1 || d->pad[0] < 0 || d->pad[1] < 0)
 		return MOKA_CONV_DIRECT;
-	if (of->out_block == 1 && by_steps(of->outputs, t->k->block))
-		return MOKA_CONV_FIRST;
-	return three_by_three(of) && winograd_pays(t, size) ? MOKA_CONV_WINOGRAD4 : MOKA_CONV_DIRECT;
+	a = winograd_or_direct(t, of->outputs, of->channels, size, steps);
+	return steps && a == MOKA_CONV_DIRECT ? MOKA_CONV_FIRST : a;
 }
 
 static enum moka_status plan_phase(struct moka_conv_train *t, struct moka__conv_phase *p, const int64_t from[2],
@@ -203,7 +215,6 @@ enum moka_status moka_conv_train_new(struct moka_conv_train **out, const struct 
 	t->taps = d->kernel[0] * d->kernel[1];
 	t->in_blocks = moka__ceil_div(t->d.channels, t->k->block);
 	t->out_blocks = moka__ceil_div(t->d.outputs, t->k->block);
-	t->first = d->in_block == 1 && by_steps(t->d.channels, t->k->block);
 	status = plan_forward(t);
 	if (!status)
 		status = plan_data(t);

@@ -33,9 +33,11 @@ struct moka__conv_weights {
 	int64_t pieces; /* of the bands: each has sums of its own, added in order */
 };
 
-/* The gradient of weights by F(4x4, 3x3) read backwards (conv_train_winograd.c). */
+/* The gradient of weights by Winograd's algorithms read backwards (conv_train_winograd.c). */
 struct moka__conv_wino {
 	bool used;
+	enum moka__wino_form form;
+	int64_t tile, size, points; /* outputs of a tile's side, and what they see; size * size */
 	int64_t rows, columns, tiles; /* of an image; of all images */
 	int64_t bands;		      /* tiles are worked on in so many turns */
 	int64_t ins; /* blocks of inputs of a chunk; a chunk's groups: as many as have so many blocks */
@@ -78,6 +80,8 @@ size_t moka__conv_weights_scratch(const struct moka_conv_train *t, int threads);
 void moka__conv_weights_run(const struct moka_conv_train *t, struct moka_pool *pool, const struct moka_tensor *x,
 			    const struct moka_tensor *dy, real *dw, real *db, char *scratch);
 
+/* A square kernel without stride or dilation. */
+bool moka__conv_is_dense(const struct moka_conv_train_desc *d, int64_t side);
 /* Decides whether Winograd is used, after moka__conv_weights_plan(). */
 void moka__conv_wino_plan(struct moka_conv_train *t);
 size_t moka__conv_wino_scratch(const struct moka_conv_train *t, int threads);
