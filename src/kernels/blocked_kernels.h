@@ -123,6 +123,8 @@ struct moka__blocked_kernels {
 	 * of all points -> vectors of a kernel */
 	void (*wino_gradient[MOKA__WINO_FORMS])(const real *dy, int64_t row, real *v, int64_t step);
 	void (*wino_turn[MOKA__WINO_FORMS])(const real *m, int64_t step, real *dw);
+	/* the adjoint of wino_in: points m[k * step] add to size x size vectors of dx (row pitch) */
+	void (*wino_spread[2])(const real *m, int64_t step, real *dx, int64_t row);
 	/* sums m[k * step] -> m x m vectors in out */
 	void (*wino_out[MOKA__WINO_FORMS])(const real *m, int64_t step, real *out);
 	/* y = act(a x + b z + shift) over n vectors; NULL a: scale vector is 1; z NULL: none */

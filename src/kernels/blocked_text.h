@@ -402,6 +402,7 @@ const struct moka__blocked_kernels NAME = {
 	.depthwise = LIST8(depthwise), .rows = { LIST8(rows1), LIST8(rows2) }, .max = LIST8(max), .sum = LIST8(sum),
 	.wino_exact = wino_exact, .wino_weights = { wino_weights4, wino_weights6, wino_weights5 },
 	.wino_gradient = { wino_gradient4, wino_gradient6, wino_gradient5 },
+	.wino_spread = { wino_spread4, wino_spread6 },
 	.wino_turn = { wino_turn4, wino_turn6, wino_turn5 },
 	.wino_in = { wino_in4, wino_in6 }, .wino_out = { wino_out4, wino_out6, wino_out5 },
 	.combine = combine, .lrn = lrn,

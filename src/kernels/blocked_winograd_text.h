@@ -361,3 +361,68 @@ static void wino_turn5(const real *m, int64_t step, real *dw)
 {
 	kernel_out(8, 5, m, step, dw);
 }
+
+/* The adjoint of in4(): six points to the six values that they see. */
+INLINE void spread4(const VEC *m, const int s, VEC *o, const int os)
+{
+	const VEC p = ADD(m[s], m[2 * s]), q = SUB(m[s], m[2 * s]);
+	const VEC u = ADD(m[3 * s], m[4 * s]), v = SUB(m[3 * s], m[4 * s]);
+	const VEC four = SPLAT(4), two = ADD(v, v);
+
+	o[0] = MUL(four, m[0]);
+	o[os] = SUB(MUL(four, SUB(m[5 * s], q)), two);
+	o[2 * os] = SUB(FMA(SPLAT(-5), m[0], MUL(SPLAT(-4), p)), u);
+	o[3 * os] = FMA(SPLAT(-5), m[5 * s], ADD(q, two));
+	o[4 * os] = ADD(m[0], ADD(p, u));
+	o[5 * os] = m[5 * s];
+}
+
+/* Of in6(). */
+INLINE void spread8(const VEC *m, const int s, VEC *o, const int os)
+{
+	const VEC a = ADD(m[s], m[2 * s]), b = SUB(m[s], m[2 * s]);
+	const VEC a2 = ADD(m[3 * s], m[4 * s]), b2 = SUB(m[3 * s], m[4 * s]);
+	const VEC a3 = ADD(m[5 * s], m[6 * s]), b3 = SUB(m[5 * s], m[6 * s]);
+	const VEC m0 = m[0], m7 = m[7 * s], q = SPLAT(5.25), f = SPLAT(-4.25);
+
+	o[0] = m0;
+	o[os] = FMA(SPLAT(2), b3, FMA(SPLAT(0.5), b2, SUB(b, m7)));
+	o[2 * os] = FMA(SPLAT(4), a3, FMA(SPLAT(0.25), a2, FMA(SPLAT(-5.25), m0, a)));
+	o[3 * os] = FMA(SPLAT(-2.5), ADD(b2, b3), FMA(f, b, MUL(q, m7)));
+	o[4 * os] = FMA(SPLAT(-5), a3, FMA(SPLAT(-1.25), a2, FMA(f, a, MUL(q, m0))));
+	o[5 * os] = FMA(SPLAT(0.5), b3, FMA(SPLAT(2), b2, FMA(SPLAT(-5.25), m7, b)));
+	o[6 * os] = ADD(SUB(a, m0), ADD(a2, a3));
+	o[7 * os] = m7;
+}
+
+INLINE void spread_out(const int size, const real *m, int64_t step, real *dx, int64_t row)
+{
+	VEC d[8], t[64], o[8];
+
+	for (int c = 0; c < size; c++) {
+		for (int r = 0; r < size; r++)
+			d[r] = LOAD(m + (r * size + c) * step);
+		if (size == 6)
+			spread4(d, 1, t + c, size);
+		else
+			spread8(d, 1, t + c, size);
+	}
+	for (int r = 0; r < size; r++, dx += row) {
+		if (size == 6)
+			spread4(t + r * size, 1, o, 1);
+		else
+			spread8(t + r * size, 1, o, 1);
+		for (int c = 0; c < size; c++)
+			STORE(dx + c * VLEN, ADD(LOAD(dx + c * VLEN), o[c]));
+	}
+}
+
+static void wino_spread4(const real *m, int64_t step, real *dx, int64_t row)
+{
+	spread_out(6, m, step, dx, row);
+}
+
+static void wino_spread6(const real *m, int64_t step, real *dx, int64_t row)
+{
+	spread_out(8, m, step, dx, row);
+}

@@ -132,6 +132,17 @@ void moka__conv_run_first(const struct moka__conv_run *r);
 void moka__conv_run_depthwise(const struct moka__conv_run *r);
 void moka__conv_run_winograd(const struct moka__conv_run *r);
 
+/*
+ * For n tiles, V (points, in blocks, n, B) and M (points, out blocks, n, B): M = U V of one point. Values from a point to the next: those of a
+ * tile must not meet in one set of the first cache.
+ */
+static inline int64_t moka__wino_apart(const struct moka_conv_op *op, int64_t blocks, int64_t n)
+{
+	return (blocks * n + 1) * op->k->block;
+}
+void moka__wino_product(const struct moka_conv_op *op, const real *weights, int64_t point, int64_t n, const real *v,
+			real *m);
+
 /* What outputs from row oy of image n on see: the padded strip (channels, lines, width) that first's steps are offsets in. */
 void moka__conv_fill_strip(const struct moka_conv_op *op, const struct moka_tensor *image, int64_t n, int64_t oy,
 			   real *to);

@@ -47,16 +47,18 @@ static bool by_steps(int64_t channels, int block)
 
 /*
  * Winograd's algorithm for 3x3 and 5x5, if it is worth it, else the direct one: multiply-adds at full speed, with a vector's way through the
- * transforms and what making the weights in every pass takes. `steps`: the direct one would go by single channels.
+ * transforms and what making the weights in every pass takes. Either sees a place as often as `direct` and `tiled` say; `steps`: the direct
+ * one would go by single channels.
  */
 static enum moka_conv_algorithm winograd_or_direct(const struct moka_conv_train *t, int64_t channels, int64_t outputs,
-						   const int64_t out[2], bool steps)
+						   const int64_t direct_size[2], const int64_t tiled[2], bool steps)
 {
 	const int64_t side = t->d.kernel[0], points = (side + 3) * (side + 3), b = t->k->block;
-	const int64_t tiles = t->d.images * moka__ceil_div(out[0], 4) * moka__ceil_div(out[1], 4);
+	const int64_t tiles = t->d.images * moka__ceil_div(tiled[0], 4) * moka__ceil_div(tiled[1], 4);
 	const double in = (double)(moka__ceil_div(channels, b) * b), outs = (double)(moka__ceil_div(outputs, b) * b);
 	const double seen = (double)(steps ? channels : moka__ceil_div(channels, 4) * 4);
-	const double direct = (double)(t->d.images * out[0] * out[1] * side * side) * seen * outs * 1.06;
+	const double direct =
+		(double)(t->d.images * direct_size[0] * direct_size[1] * side * side) * seen * outs * 1.06;
 	const double turn = side == 3 ? 12 : 16, weights = side == 3 ? 250 : 500;
 
 	if (!moka__conv_is_dense(&t->d, 3) && !moka__conv_is_dense(&t->d, 5))
@@ -96,7 +98,7 @@ static struct moka_conv_desc forward_desc(const struct moka_conv_train *t)
 static enum moka_status plan_forward(struct moka_conv_train *t)
 {
 	const bool steps = t->d.in_block == 1 && by_steps(t->d.channels, t->k->block);
-	enum moka_conv_algorithm a = winograd_or_direct(t, t->d.channels, t->d.outputs, t->out, steps);
+	enum moka_conv_algorithm a = winograd_or_direct(t, t->d.channels, t->d.outputs, t->out, t->out, steps);
 	struct moka_conv_desc d;
 
 	t->first = steps && a == MOKA_CONV_DIRECT;
@@ -122,19 +124,24 @@ static int64_t phase_taps(const struct moka_conv_train_desc *d, int axis, int64_
 	return n;
 }
 
-/* The gradient of data with stride 1, by an algorithm that takes padding, if there is one. */
-static enum moka_conv_algorithm data_algorithm(const struct moka_conv_train *t, const struct moka_conv_desc *d,
-					       const int64_t size[2])
+/*
+ * The gradient of data with stride 1, by an algorithm that takes padding, if there is one. Small images without padding: the places of dy,
+ * which are fewer, say what they add to.
+ */
+static enum moka_conv_algorithm data_algorithm(const struct moka_conv_train *t, struct moka__conv_phase *p,
+					       const struct moka_conv_desc *d, const int64_t size[2])
 {
 	const struct moka_conv_train_desc *of = &t->d;
-
+	const bool scatter = moka__conv_scatter_pays(t), spread = moka__conv_spread_pays(t);
 	const bool steps = of->out_block == 1 && by_steps(of->outputs, t->k->block);
 	enum moka_conv_algorithm a;
 
 	if (of->stride[0] != 1 || of->stride[1] != 1 || d->pad[0] < 0 || d->pad[1] < 0)
 		return MOKA_CONV_DIRECT;
-	a = winograd_or_direct(t, of->outputs, of->channels, size, steps);
-	return steps && a == MOKA_CONV_DIRECT ? MOKA_CONV_FIRST : a;
+	a = winograd_or_direct(t, of->outputs, of->channels, scatter ? t->out : size, spread ? t->out : size, steps);
+	p->scatter = scatter && a == MOKA_CONV_DIRECT;
+	p->spread = spread && a != MOKA_CONV_DIRECT;
+	return steps && !p->scatter && a == MOKA_CONV_DIRECT ? MOKA_CONV_FIRST : a;
 }
 
 static enum moka_status plan_phase(struct moka_conv_train *t, struct moka__conv_phase *p, const int64_t from[2],
@@ -159,16 +166,15 @@ static enum moka_status plan_phase(struct moka_conv_train *t, struct moka__conv_
 	if (d.kernel[0] * d.kernel[1] == 0)
 		return MOKA_OK;
 	d.in_block = d.out_block = t->k->block;
-	p->scatter = moka__conv_scatter_pays(t);
-	a = p->scatter ? MOKA_CONV_DIRECT : data_algorithm(t, &d, size);
+	a = data_algorithm(t, p, &d, size);
 	d.in_block = a == MOKA_CONV_FIRST ? 1 : d.in_block;
 	p->taps = malloc((size_t)(d.kernel[0] * d.kernel[1]) * sizeof(*p->taps));
-	if (!p->taps || moka__conv_op_plan(&p->op, &d, size, a))
+	if (!p->taps || moka__conv_op_plan(&p->op, &d, p->spread ? t->out : size, a))
 		return MOKA_ERR_NOMEM;
-	p->late = is_late(p->op);
+	p->late = !p->spread && is_late(p->op);
 	for (int64_t i = 0; i < d.kernel[0]; i++)
 		for (int64_t k = 0; k < d.kernel[1]; k++, n++) {
-			p->taps[n] = tap[0][i] * of->kernel[1] + tap[1][k];
+			p->taps[n] = p->spread ? n : tap[0][i] * of->kernel[1] + tap[1][k];
 			if (a == MOKA_CONV_DIRECT)
 				p->op->taps[2 * n] = at[0][i], p->op->taps[2 * n + 1] = at[1][k];
 		}

@@ -19,6 +19,7 @@ struct moka__conv_phase {
 	bool late;	 /* Winograd's weights are made as they are needed */
 	bool turned;	 /* op's outputs are w's channels */
 	bool scatter;	 /* done by conv_train_scatter.c: weights lie as [group][tap][in block][B][block][B] */
+	bool spread;	 /* done by conv_train_spread.c: taps are in w's order */
 };
 
 /* How the gradient of weights is cut. */
@@ -37,7 +38,7 @@ struct moka__conv_weights {
 struct moka__conv_wino {
 	bool used;
 	enum moka__wino_form form;
-	int64_t tile, size, points; /* outputs of a tile's side, and what they see; size * size */
+	int64_t tile, size, points;   /* outputs of a tile's side, and what they see; size * size */
 	int64_t rows, columns, tiles; /* of an image; of all images */
 	int64_t bands;		      /* tiles are worked on in so many turns */
 	int64_t ins; /* blocks of inputs of a chunk; a chunk's groups: as many as have so many blocks */
@@ -73,6 +74,12 @@ size_t moka__conv_scatter_scratch(const struct moka_conv_train *t, int threads);
 void moka__conv_scatter_run(const struct moka_conv_train *t, const struct moka__conv_phase *p, struct moka_pool *pool,
 			    const real *weights, const struct moka_tensor *dy, const struct moka_tensor *dx,
 			    char *scratch);
+
+bool moka__conv_spread_pays(const struct moka_conv_train *t);
+size_t moka__conv_spread_scratch(const struct moka_conv_train *t, const struct moka__conv_phase *p, int threads);
+void moka__conv_spread_run(const struct moka_conv_train *t, const struct moka__conv_phase *p, struct moka_pool *pool,
+			   const real *weights, const struct moka_tensor *dy, const struct moka_tensor *dx,
+			   char *scratch);
 
 bool moka__conv_weights_plan(struct moka_conv_train *t);
 size_t moka__conv_weights_scratch(const struct moka_conv_train *t, int threads);

@@ -38,12 +38,6 @@ struct chunk {
 	real *v, *m;
 };
 
-/* Values from a point to the next: those of a tile must not meet in one set of the first cache. */
-static int64_t apart(const struct moka_conv_op *op, int64_t blocks, int64_t tiles)
-{
-	return (blocks * tiles + 1) * op->k->block;
-}
-
 static int64_t all_tiles(const struct moka_conv_op *op)
 {
 	return op->d.images * moka__ceil_div(op->out[0], op->tile) * moka__ceil_div(op->out[1], op->tile);
@@ -62,13 +56,14 @@ static int64_t most_tiles(const struct moka_conv_op *op)
 
 static size_t v_values(const struct moka_conv_op *op, int64_t tiles)
 {
-	return (size_t)(op->size * op->size * apart(op, op->in_blocks, tiles));
+	return (size_t)(op->size * op->size * moka__wino_apart(op, op->in_blocks, tiles));
 }
 
 static size_t chunk_bytes(const struct moka_conv_op *op, int64_t tiles)
 {
-	return moka__lines((v_values(op, tiles) + (size_t)(op->size * op->size * apart(op, op->out_blocks, tiles))) *
-			   sizeof(real));
+	return moka__lines(
+		(v_values(op, tiles) + (size_t)(op->size * op->size * moka__wino_apart(op, op->out_blocks, tiles))) *
+		sizeof(real));
 }
 
 /* ---- weights made late: what a run needs ------------------------------------------------------------ */
@@ -96,8 +91,9 @@ static size_t late_slot(const struct moka_conv_op *op)
 {
 	const int64_t tiles = moka__ceil_div(all_tiles(op), late_bands(op));
 
-	return moka__lines((size_t)(op->size * op->size * (late_plane(op) + apart(op, op->groups[0].blocks, tiles))) *
-			   sizeof(real));
+	return moka__lines(
+		(size_t)(op->size * op->size * (late_plane(op) + moka__wino_apart(op, op->groups[0].blocks, tiles))) *
+		sizeof(real));
 }
 
 static size_t late_v(const struct moka_conv_op *op)
@@ -144,7 +140,7 @@ static void step_in(const struct chunk *c, int64_t i)
 {
 	const struct moka_conv_op *op = c->f->r->op;
 	const struct moka_tensor *x = c->f->r->x;
-	const int64_t b = op->k->block, s = op->size, step = apart(op, op->in_blocks, c->n);
+	const int64_t b = op->k->block, s = op->size, step = moka__wino_apart(op, op->in_blocks, c->n);
 	_Alignas(64) real edge[64 * 16];
 
 	for (int64_t t = 0; t < c->n; t++) {
@@ -179,35 +175,37 @@ static void run_tiles(const struct moka_conv_op *op, int64_t n, int64_t blocks, 
 	}
 }
 
-static void step_product(const struct chunk *c, int64_t point)
+void moka__wino_product(const struct moka_conv_op *op, const real *weights, int64_t point, int64_t n, const real *v,
+			real *m)
 {
-	const struct moka_conv_op *op = c->f->r->op;
 	const int64_t b = op->k->block;
-	const real *u = c->f->r->weights + point * op->plane;
-	const real *v = c->v + point * apart(op, op->in_blocks, c->n);
-	real *m = c->m + point * apart(op, op->out_blocks, c->n);
+	const real *u = weights + point * op->plane;
 
+	v += point * moka__wino_apart(op, op->in_blocks, n), m += point * moka__wino_apart(op, op->out_blocks, n);
 	/* every group of channels has as many inputs */
 	for (int64_t from = 0; from < op->groups[0].in_blocks; from += op->part)
 		for (int64_t g = 0; g < op->n_groups; g++) {
 			const struct moka__conv_group *og = &op->groups[g];
-			struct moka__conv_tile t = {
-				.x_step = c->n * b, .taps = 1, .y_block = c->n * b, .first = from == 0
-			};
-			t.x = v + (og->in_block + from) * c->n * b;
+			struct moka__conv_tile t = { .x_step = n * b, .taps = 1, .y_block = n * b, .first = from == 0 };
+			t.x = v + (og->in_block + from) * n * b;
 			t.blocks = MOKA_MIN(op->part, og->in_blocks - from);
 			t.lanes = moka__used_lanes(op, og->in_block + from + t.blocks);
 			t.w = u + og->weights + from * b * og->blocks * b;
-			t.y = m + og->block * c->n * b;
-			run_tiles(op, c->n, og->blocks, &t);
+			t.y = m + og->block * n * b;
+			run_tiles(op, n, og->blocks, &t);
 		}
+}
+
+static void step_product(const struct chunk *c, int64_t point)
+{
+	moka__wino_product(c->f->r->op, c->f->r->weights, point, c->n, c->v, c->m);
 }
 
 static void step_out(const struct chunk *c, int64_t o)
 {
 	const struct moka__conv_run *r = c->f->r;
 	const struct moka_conv_op *op = r->op;
-	const int64_t b = op->k->block, area = op->out[0] * op->out[1], step = apart(op, c->m_blocks, c->n);
+	const int64_t b = op->k->block, area = op->out[0] * op->out[1], step = moka__wino_apart(op, c->m_blocks, c->n);
 	struct moka_act act = r->act;
 	_Alignas(64) real out[36 * 16], one[16];
 
@@ -324,9 +322,9 @@ static void late_item(void *arg, int64_t item, int slot)
 						     .first = from == 0,
 						     .blocks = ins,
 						     .lanes = moka__used_lanes(op, from + ins) };
-			t.x = l->all.v + p * apart(op, op->in_blocks, n) + (from * n + t0) * b;
+			t.x = l->all.v + p * moka__wino_apart(op, op->in_blocks, n) + (from * n + t0) * b;
 			t.w = u + p * plane;
-			t.y = c.m + p * apart(op, g->blocks, c.n);
+			t.y = c.m + p * moka__wino_apart(op, g->blocks, c.n);
 			run_tiles(op, c.n, g->blocks, &t);
 		}
 	}
