@@ -332,12 +332,17 @@ static void late_item(void *arg, int64_t item, int slot)
 		step_out(&c, o);
 }
 
-/* Pieces for a group: where groups don't come out even among the threads, or are too few. */
+/* Pieces for a group: where groups don't come out even among the threads, or are too few. Each makes the weights for itself. */
 static int64_t late_cuts(const struct moka_conv_op *op, int64_t tiles, int64_t threads)
 {
-	if (threads < 2 || op->n_groups % threads == 0 || op->n_groups > 4 * threads)
+	const int64_t most = MOKA_MAX(tiles / LATE_LEAST, 1);
+
+	if (threads < 2 || op->n_groups > 4 * threads)
 		return 1;
-	return MOKA_MAX(MOKA_MIN(moka__ceil_div(4 * threads, op->n_groups), tiles / LATE_LEAST), 1);
+	for (int64_t cuts = 1; cuts <= MOKA_MIN(4, most); cuts++)
+		if (op->n_groups * cuts % threads == 0)
+			return cuts;
+	return MOKA_MIN(moka__ceil_div(4 * threads, op->n_groups), most);
 }
 
 void moka__conv_run_winograd_late(const struct moka__conv_run *r)
