@@ -74,6 +74,7 @@ static bool suits(const struct moka_conv_desc *d, const int64_t out[2], enum mok
 		return d->in_block == 1 && to && d->group == 1;
 	case MOKA_CONV_WINOGRAD4:
 	case MOKA_CONV_WINOGRAD6:
+	case MOKA_CONV_WINOGRAD5_3:
 		return in && to && is_dense(d, 3) && has_whole_groups(d, block);
 	case MOKA_CONV_WINOGRAD5:
 		return in && to && is_dense(d, 5) && has_whole_groups(d, block);
@@ -156,6 +157,8 @@ static const char *name_of(const struct moka_conv_op *op)
 		return "winograd 6x6";
 	case MOKA_CONV_WINOGRAD5:
 		return "winograd 4x4 of 5x5";
+	case MOKA_CONV_WINOGRAD5_3:
+		return "winograd 5x5";
 	case MOKA_CONV_DEPTHWISE:
 		return "depthwise";
 	default:
@@ -211,7 +214,8 @@ static bool plan(struct moka_conv_op *op)
 	if (moka__conv_is_winograd(op->algorithm)) {
 		op->form = op->algorithm == MOKA_CONV_WINOGRAD4	  ? MOKA__WINO4
 			   : op->algorithm == MOKA_CONV_WINOGRAD6 ? MOKA__WINO6
-								  : MOKA__WINO5;
+			   : op->algorithm == MOKA_CONV_WINOGRAD5 ? MOKA__WINO5
+								  : MOKA__WINO5_3;
 		op->tile = moka__wino_tile(op->form);
 		op->size = op->tile + op->d.kernel[0] - 1;
 		for (int64_t g = 0; g < op->n_groups; g++)
@@ -334,6 +338,7 @@ enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *po
 	case MOKA_CONV_WINOGRAD4:
 	case MOKA_CONV_WINOGRAD6:
 	case MOKA_CONV_WINOGRAD5:
+	case MOKA_CONV_WINOGRAD5_3:
 		ok = moka__conv_pack_winograd(op, pool, w, scale);
 		break;
 	default:
@@ -368,6 +373,7 @@ size_t moka_conv_op_scratch(const struct moka_conv_op *op, int threads)
 	case MOKA_CONV_WINOGRAD4:
 	case MOKA_CONV_WINOGRAD6:
 	case MOKA_CONV_WINOGRAD5:
+	case MOKA_CONV_WINOGRAD5_3:
 		return moka__conv_scratch_winograd(op, threads);
 	case MOKA_CONV_PLAIN:
 		return plain_scratch(op);

@@ -73,12 +73,13 @@ enum moka_status moka__conv_op_plan(struct moka_conv_op **out, const struct moka
 				    enum moka_conv_algorithm algorithm);
 static inline bool moka__conv_is_winograd(enum moka_conv_algorithm a)
 {
-	return a == MOKA_CONV_WINOGRAD4 || a == MOKA_CONV_WINOGRAD6 || a == MOKA_CONV_WINOGRAD5;
+	return a == MOKA_CONV_WINOGRAD4 || a == MOKA_CONV_WINOGRAD6 || a == MOKA_CONV_WINOGRAD5 ||
+	       a == MOKA_CONV_WINOGRAD5_3;
 }
 /* Outputs of a tile's side, and the kernel's. */
 static inline int64_t moka__wino_tile(enum moka__wino_form f)
 {
-	return f == MOKA__WINO6 ? 6 : 4;
+	return f == MOKA__WINO6 ? 6 : f == MOKA__WINO5_3 ? 5 : 4;
 }
 static inline int64_t moka__wino_kernel(enum moka__wino_form f)
 {

@@ -328,9 +328,17 @@ static const double g5[8 * 5] = { 1,	   0,	     0,	       0,	  0,	    /* */
 				  1. / 45, -1. / 90, 1. / 180, -1. / 360, 1. / 720, /* */
 				  0,	   0,	     0,	       0,	  1 };
 
+static const double g5_3[7 * 3] = { 0.5,       0,	 0,	   /* */
+				    -1. / 9,   -1. / 9,	 -1. / 9,  /* */
+				    1. / 3,    -1. / 3,	 1. / 3,   /* */
+				    1. / 60,   2. / 60,	 4. / 60,  /* */
+				    -1. / 36,  2. / 36,	 -4. / 36, /* */
+				    -32. / 45, 16. / 45, -8. / 45, /* */
+				    0,	       0,	 1 };
+
 bool moka__conv_pack_winograd(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale)
 {
-	static const double *const matrices[MOKA__WINO_FORMS] = { g4, g6, g5 };
+	static const double *const matrices[MOKA__WINO_FORMS] = { g4, g6, g5, g5_3 };
 
 	return pack(op, pool, w, scale, matrices[op->form]);
 }

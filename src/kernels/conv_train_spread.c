@@ -25,9 +25,9 @@ struct spread {
 	size_t slot_bytes;
 };
 
-static int64_t tiles_of(const int64_t size[2])
+static int64_t tiles_of(const int64_t size[2], int64_t tile)
 {
-	return moka__ceil_div(size[0], 4) * moka__ceil_div(size[1], 4);
+	return moka__ceil_div(size[0], tile) * moka__ceil_div(size[1], tile);
 }
 
 bool moka__conv_spread_pays(const struct moka_conv_train *t)
@@ -36,13 +36,13 @@ bool moka__conv_spread_pays(const struct moka_conv_train *t)
 	const int64_t size[2] = { d->height, d->width };
 
 	return (moka__conv_is_dense(d, 3) || moka__conv_is_dense(d, 5)) && d->images >= 4 &&
-	       DEARER * (double)tiles_of(t->out) < (double)tiles_of(size);
+	       DEARER * (double)tiles_of(t->out, 4) < (double)tiles_of(size, 4);
 }
 
 static int64_t chunk_images(const struct moka_conv_op *op)
 {
 	const int64_t each = op->size * op->size * (op->in_blocks + op->out_blocks) * op->k->block *
-			     (int64_t)sizeof(real) * tiles_of(op->out);
+			     (int64_t)sizeof(real) * tiles_of(op->out, op->tile);
 
 	return MOKA_MIN(MOKA_MAX(CHUNK_BYTES / each, 1), op->d.images);
 }
@@ -70,7 +70,7 @@ static int64_t x_values(const struct moka_conv_train *t)
 
 static size_t slot_bytes(const struct moka_conv_train *t, const struct moka_conv_op *op)
 {
-	const int64_t tiles = chunk_images(op) * tiles_of(op->out);
+	const int64_t tiles = chunk_images(op) * tiles_of(op->out, op->tile);
 
 	return moka__lines((v_values(op, tiles) + m_values(op, tiles) + (size_t)MOKA_MAX(y_values(t), x_values(t))) *
 			   sizeof(real));
@@ -95,7 +95,7 @@ static void gradient_in(const struct spread *f, const struct moka_tensor *dy, in
 {
 	const struct moka_conv_op *op = f->op;
 	const int64_t b = op->k->block, s = op->tile, step = moka__wino_apart(op, op->in_blocks, tiles);
-	_Alignas(64) real box[16 * 16];
+	_Alignas(64) real box[25 * 16];
 
 	for (int64_t i = 0; i < op->in_blocks; i++)
 		for (int64_t t = 0; t < f->rows * f->columns; t++) {
@@ -122,11 +122,11 @@ static void spread_tile(const struct spread *f, const real *m, int64_t step, int
 	_Alignas(64) real box[64 * 16];
 
 	if (y0 >= 0 && x0 >= 0 && y0 + s <= height && x0 + s <= width) {
-		op->k->wino_spread[s == 8](m, step, plane + (y0 * width + x0) * b, width * b);
+		op->k->wino_spread[s - 6](m, step, plane + (y0 * width + x0) * b, width * b);
 		return;
 	}
 	memset(box, 0, (size_t)(s * s * b) * sizeof(real));
-	op->k->wino_spread[s == 8](m, step, box, s * b);
+	op->k->wino_spread[s - 6](m, step, box, s * b);
 	for (int64_t y = MOKA_MAX(0, -y0); y < MOKA_MIN(s, height - y0); y++)
 		for (int64_t x = MOKA_MAX(0, -x0); x < MOKA_MIN(s, width - x0); x++)
 			for (int64_t c = 0; c < b; c++)

@@ -58,14 +58,28 @@ static void chunk_groups(const struct moka_conv_train *t, int64_t c, int64_t *g0
 	*g0 = moka__part(groups, t->wino.chunks_out, c), *g1 = moka__part(groups, t->wino.chunks_out, c + 1);
 }
 
-/* Multiply-adds at full speed: of the direct way; of this one, with what passes through the caches. */
-static bool pays(const struct moka_conv_train *t)
+/* What it takes by one of the algorithms, in multiply-adds at full speed, with what passes through the caches. */
+static double cost(const struct moka_conv_train *t, enum moka__wino_form form)
 {
 	const double in = (double)(t->in_blocks * t->k->block), out = (double)(t->out_blocks * t->k->block);
-	const double places = (double)(t->d.images * t->out[0] * t->out[1]), tiles = (double)t->wino.tiles;
-	const double direct = places * (double)t->taps * in * out, points = (double)t->wino.points;
+	const int64_t m = moka__wino_tile(form), size = m + moka__wino_kernel(form) - 1;
+	const int64_t tiles = t->d.images * moka__ceil_div(t->out[0], m) * moka__ceil_div(t->out[1], m);
+	const double points = (double)(size * size);
 
-	return tiles * points * (in * out * 1.15 + (in + out) * 16) + in * out * points * 6 < direct;
+	return (double)tiles * points * (in * out * 1.15 + (in + out) * 16) + in * out * points * 6;
+}
+
+static bool pays(struct moka_conv_train *t)
+{
+	const double in = (double)(t->in_blocks * t->k->block), out = (double)(t->out_blocks * t->k->block);
+	const double direct = (double)(t->d.images * t->out[0] * t->out[1] * t->taps) * in * out;
+
+	t->wino.form = MOKA__WINO4;
+	if (t->d.kernel[0] == 5)
+		t->wino.form = MOKA__WINO5;
+	else if (cost(t, MOKA__WINO5_3) < 0.97 * cost(t, MOKA__WINO4))
+		t->wino.form = MOKA__WINO5_3;
+	return cost(t, t->wino.form) < direct;
 }
 
 void moka__conv_wino_plan(struct moka_conv_train *t)
@@ -77,11 +91,10 @@ void moka__conv_wino_plan(struct moka_conv_train *t)
 
 	if (t->first || (!moka__conv_is_dense(d, 3) && !moka__conv_is_dense(d, 5)))
 		return;
-	w->form = d->kernel[0] == 5 ? MOKA__WINO5 : MOKA__WINO4;
+	w->used = pays(t);
 	w->tile = moka__wino_tile(w->form), w->size = w->tile + d->kernel[0] - 1, w->points = w->size * w->size;
 	w->rows = moka__ceil_div(t->out[0], w->tile), w->columns = moka__ceil_div(t->out[1], w->tile);
 	w->tiles = d->images * w->rows * w->columns;
-	w->used = pays(t);
 	each = w->points * (t->in_blocks + t->out_blocks) * b * (int64_t)sizeof(real);
 	w->bands = moka__ceil_div(w->tiles, MOKA_MAX(BAND_BYTES / each, BAND_TILES));
 	w->ins = MOKA_MIN(most, t->in_blocks);
@@ -180,7 +193,7 @@ static void in_item(void *arg, int64_t item, int slot)
 		if (!edge)
 			edge = at + (y * from->width + x) * b, row = from->width * b;
 		if (of_x)
-			t->k->wino_in[t->wino.size == 8](edge, row, v, f->plane_x);
+			t->k->wino_in[t->wino.size - 6](edge, row, v, f->plane_x);
 		else
 			t->k->wino_gradient[t->wino.form](edge, row, v, f->plane_y);
 	}

@@ -150,10 +150,10 @@ static void step_in(const struct chunk *c, int64_t i)
 		real *v = c->v + (i * c->n + t) * b;
 
 		if (y0 >= 0 && x0 >= 0 && y0 + s <= op->d.height && x0 + s <= op->d.width) {
-			op->k->wino_in[s == 8](plane + (y0 * op->d.width + x0) * b, op->d.width * b, v, step);
+			op->k->wino_in[s - 6](plane + (y0 * op->d.width + x0) * b, op->d.width * b, v, step);
 		} else {
 			copy_edge(op, plane, y0, x0, edge);
-			op->k->wino_in[s == 8](edge, s * b, v, step);
+			op->k->wino_in[s - 6](edge, s * b, v, step);
 		}
 	}
 }
