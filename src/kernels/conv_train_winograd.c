@@ -16,9 +16,10 @@
 #include <string.h>
 
 #define CHUNK_CHANNELS 64
-/* What V may take, and the tiles that a band has whatever it takes. */
+/* What V may take, and the tiles that a band has whatever it takes; the only one, a few more. */
 #define BAND_BYTES ((int64_t)4 * 1024 * 1024)
 #define BAND_TILES 128
+#define ONE_BAND_TILES 192
 
 struct wino {
 	const struct moka_conv_train *t;
@@ -96,7 +97,7 @@ void moka__conv_wino_plan(struct moka_conv_train *t)
 	w->rows = moka__ceil_div(t->out[0], w->tile), w->columns = moka__ceil_div(t->out[1], w->tile);
 	w->tiles = d->images * w->rows * w->columns;
 	each = w->points * (t->in_blocks + t->out_blocks) * b * (int64_t)sizeof(real);
-	w->bands = moka__ceil_div(w->tiles, MOKA_MAX(BAND_BYTES / each, BAND_TILES));
+	w->bands = w->tiles <= ONE_BAND_TILES ? 1 : moka__ceil_div(w->tiles, MOKA_MAX(BAND_BYTES / each, BAND_TILES));
 	w->ins = MOKA_MIN(most, t->in_blocks);
 	w->chunks_in = moka__ceil_div(t->in_blocks, w->ins);
 	groups = MOKA_MAX(most / t->weights.groups[0].blocks, 1);

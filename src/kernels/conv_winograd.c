@@ -16,8 +16,9 @@
 #define CHUNK_BYTES (768 * 1024)
 #define LEAST_TILES 24
 #define HEAVY_BYTES (8 * 1024 * 1024)
-/* Where weights are made late: tiles of a band at most, of a piece at least, weights of a part. */
+/* Where weights are made late: tiles of a band at most (of the only one a few more), of a piece at least, weights of a part. */
 #define LATE_TILES 128
+#define LATE_ALL 192
 #define LATE_LEAST 24
 #define LATE_BYTES (600 * 1024)
 #define WORTH_A_THREAD 1000000
@@ -70,7 +71,9 @@ static size_t chunk_bytes(const struct moka_conv_op *op, int64_t tiles)
 
 static int64_t late_bands(const struct moka_conv_op *op)
 {
-	return moka__ceil_div(all_tiles(op), LATE_TILES);
+	const int64_t tiles = all_tiles(op);
+
+	return tiles <= LATE_ALL ? 1 : moka__ceil_div(tiles, LATE_TILES);
 }
 
 static int64_t late_part(const struct moka_conv_op *op)
