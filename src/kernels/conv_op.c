@@ -104,20 +104,22 @@ static double cost(const struct moka_conv_desc *d, const int64_t out[2], int64_t
 	const double seen = (m == 1 ? (double)(moka__ceil_div(d->channels, 4) * 4) : in) / (double)d->group;
 	const double tiles = (double)(d->images * moka__ceil_div(out[0], m) * moka__ceil_div(out[1], m) * points);
 	const double bytes = (double)points * in * outs / (double)d->group * (double)sizeof(real);
-	const double turn = m == 1 ? 0 : side == 6 ? 10 : 16;
+	const double turn = m == 1 ? 0 : side == 6 ? 10 : side == 7 ? 13 : 16;
 
 	return tiles * (seen * outs * (m == 1 ? 1.06 : 1.1) + (in + outs) * turn) + way_of(bytes) * (b == 16 ? 2 : 1);
 }
 
 static enum moka_conv_algorithm cheapest(const struct moka_conv_desc *d, const int64_t out[2])
 {
-	const double direct = cost(d, out, 1), four = cost(d, out, 4), six = cost(d, out, 6);
+	const double direct = cost(d, out, 1), four = cost(d, out, 4), five = cost(d, out, 5), six = cost(d, out, 6);
 
 	if (d->kernel[0] == 5)
 		return four < 0.95 * direct ? MOKA_CONV_WINOGRAD5 : MOKA_CONV_DIRECT;
-	/* six by six loses more digits: it has to be worth it */
-	if (six < 0.95 * four && six < direct)
+	/* larger tiles lose more digits: they have to be worth it */
+	if (six < 0.95 * MOKA_MIN(four, five) && six < direct)
 		return MOKA_CONV_WINOGRAD6;
+	if (five < 0.97 * four && five < direct)
+		return MOKA_CONV_WINOGRAD5_3;
 	return four < direct ? MOKA_CONV_WINOGRAD4 : MOKA_CONV_DIRECT;
 }
 
