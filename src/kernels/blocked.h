@@ -49,13 +49,14 @@ struct moka_act {
 
 enum moka_conv_algorithm {
 	MOKA_CONV_AUTO,
-	MOKA_CONV_DIRECT,    /* blocked, any kernel, stride and dilation; 1x1 is its simplest case */
-	MOKA_CONV_FIRST,     /* from a plain image of few channels to blocked */
-	MOKA_CONV_WINOGRAD4, /* F(4x4, 3x3) */
-	MOKA_CONV_WINOGRAD6, /* F(6x6, 3x3) */
-	MOKA_CONV_WINOGRAD5, /* F(4x4, 5x5) */
-	MOKA_CONV_DEPTHWISE, /* group == channels, any multiplier of 1 */
-	MOKA_CONV_PLAIN,     /* plain to plain, by moka_conv_forward(): the fallback that takes everything */
+	MOKA_CONV_DIRECT,      /* blocked, any kernel, stride and dilation; 1x1 is its simplest case */
+	MOKA_CONV_FIRST,       /* from a plain image of few channels to blocked */
+	MOKA_CONV_WINOGRAD4,   /* F(4x4, 3x3) */
+	MOKA_CONV_WINOGRAD6,   /* F(6x6, 3x3) */
+	MOKA_CONV_WINOGRAD5,   /* F(4x4, 5x5) */
+	MOKA_CONV_WINOGRAD5_3, /* F(5x5, 3x3) */
+	MOKA_CONV_DEPTHWISE,   /* group == channels, any multiplier of 1 */
+	MOKA_CONV_PLAIN,       /* plain to plain, by moka_conv_forward(): the fallback that takes everything */
 };
 struct moka_conv_desc {
 	int64_t images, channels, height, width; /* of the bottom */

@@ -15,8 +15,12 @@
 #define MOKA__GROUP 4  /* blocks of outputs of a tile at most */
 #define MOKA__OUTSIDE INT64_MIN
 
-/* Winograd's F(4x4, 3x3), F(6x6, 3x3), F(4x4, 5x5): the last two see tiles of eight by eight, by the same points. */
-enum moka__wino_form { MOKA__WINO4, MOKA__WINO6, MOKA__WINO5, MOKA__WINO_FORMS };
+/*
+ * Winograd's F(4x4, 3x3), F(6x6, 3x3), F(4x4, 5x5), F(5x5, 3x3): tiles of six, eight, eight and seven values a side; those of eight go by the
+ * same points.
+ */
+enum moka__wino_form { MOKA__WINO4, MOKA__WINO6, MOKA__WINO5, MOKA__WINO5_3, MOKA__WINO_FORMS };
+#define MOKA__WINO_SIZES 3 /* six, seven, eight */
 
 struct moka__conv_tile {
 	const real *x;
@@ -111,20 +115,22 @@ struct moka__blocked_kernels {
 	void (*rows[2][MOKA__PLACES])(const struct moka__rows *d);
 	void (*max[MOKA__PLACES])(const struct moka__window *w);
 	void (*sum[MOKA__PLACES])(const struct moka__window *w);
-	/* one tile of winograd: in (size x size vectors, row pitch) -> out[k * step]; size is m + 2 */
-	void (*wino_in[2])(const real *x, int64_t row, real *v, int64_t step);
-	/* nine vectors of a 3x3 kernel -> u[k * step] for the 36 points of F(4x4) */
-	void (*wino_weights)(const real *w, real *u, int64_t step);
+	/* one tile of winograd: in (size x size vectors, row pitch) -> out[k * step]; by size - 6 */
+	void (*wino_in[MOKA__WINO_SIZES])(const real *x, int64_t row, real *v, int64_t step);
+	/* vectors of a kernel -> u[k * step] for all points */
+	void (*wino_weights[MOKA__WINO_FORMS])(const real *w, real *u, int64_t step);
 	/*
 	 * side x side vectors of a kernel (at most 5 x 5) -> u[k * step] for the size x size points (at most 8 x 8), G (size, side) the transform's
 	 * matrix: computed in double, times scale (a vector; NULL: none), rounded once
 	 */
 	void (*wino_exact)(const double *g, int size, int side, const real *w, const real *scale, real *u,
 			   int64_t step);
-	/* the adjoint of F(4x4)'s two ends, for the gradient of weights: 4 x 4 vectors of dy (row pitch) -> v[k * step]; sums m[k * step]
-	 * of 36 points -> nine vectors */
-	void (*wino_gradient)(const real *dy, int64_t row, real *v, int64_t step);
-	void (*wino_turn)(const real *m, int64_t step, real *dw);
+	/* the adjoint of both ends, for the gradient of weights: m x m vectors of dy (row pitch) -> v[k * step]; sums m[k * step]
+	 * of all points -> vectors of a kernel */
+	void (*wino_gradient[MOKA__WINO_FORMS])(const real *dy, int64_t row, real *v, int64_t step);
+	void (*wino_turn[MOKA__WINO_FORMS])(const real *m, int64_t step, real *dw);
+	/* the adjoint of wino_in: points m[k * step] add to size x size vectors of dx (row pitch) */
+	void (*wino_spread[MOKA__WINO_SIZES])(const real *m, int64_t step, real *dx, int64_t row);
 	/* sums m[k * step] -> m x m vectors in out */
 	void (*wino_out[MOKA__WINO_FORMS])(const real *m, int64_t step, real *out);
 	/* y = act(a x + b z + shift) over n vectors; NULL a: scale vector is 1; z NULL: none */

@@ -73,6 +73,8 @@ static void wino_exact(const double *g, int size, int side, const real *w, const
 		exact(g, 8, 3, w, scale, u, step);
 	else if (size == 6 && side == 3)
 		exact(g, 6, 3, w, scale, u, step);
+	else if (size == 7 && side == 3)
+		exact(g, 7, 3, w, scale, u, step);
 	else if (size == 8 && side == 5)
 		exact(g, 8, 5, w, scale, u, step);
 	else

@@ -396,6 +396,7 @@ WEIGHTS(3, WEIGHTS3)
 #endif
 WINDOWS(1) WINDOWS(2) WINDOWS(3) WINDOWS(4) WINDOWS(5) WINDOWS(6) WINDOWS(7) WINDOWS(8)
 
+#define WINO_LIST(p) { p##_4, p##_6, p##_5, p##_5_3 }
 #define LIST4(p) p##_1, p##_2, p##_3, p##_4
 #define LIST8(p) { LIST4(p), p##_5, p##_6, p##_7, p##_8 }
 #if MOST_GROUP == 4
@@ -413,8 +414,10 @@ const struct moka__blocked_kernels NAME = {
 	.weights = WEIGHTS_LIST(weights), .weights_first = WEIGHTS_LIST(weights_first),
 	.sum_places = sum_places, .transpose = transpose, .lanes = lanes,
 	.depthwise = LIST8(depthwise), .rows = { LIST8(rows1), LIST8(rows2) }, .max = LIST8(max), .sum = LIST8(sum),
-	.wino_exact = wino_exact, .wino_weights = wino_weights, .wino_gradient = wino_gradient, .wino_turn = wino_turn,
-	.wino_in = { wino_in4, wino_in6 }, .wino_out = { wino_out4, wino_out6, wino_out5 },
+	.wino_exact = wino_exact, .wino_in = { wino_in_6, wino_in_7, wino_in_8 },
+	.wino_spread = { wino_spread_6, wino_spread_7, wino_spread_8 },
+	.wino_weights = WINO_LIST(wino_weights), .wino_gradient = WINO_LIST(wino_gradient), .wino_turn = WINO_LIST(wino_turn),
+	.wino_out = WINO_LIST(wino_out),
 	.combine = combine, .lrn = lrn,
 };
 // clang-format on

@@ -74,6 +74,7 @@ static bool suits(const struct moka_conv_desc *d, const int64_t out[2], enum mok
 		return d->in_block == 1 && to && d->group == 1;
 	case MOKA_CONV_WINOGRAD4:
 	case MOKA_CONV_WINOGRAD6:
+	case MOKA_CONV_WINOGRAD5_3:
 		return in && to && is_dense(d, 3) && has_whole_groups(d, block);
 	case MOKA_CONV_WINOGRAD5:
 		return in && to && is_dense(d, 5) && has_whole_groups(d, block);
@@ -103,20 +104,22 @@ static double cost(const struct moka_conv_desc *d, const int64_t out[2], int64_t
 	const double seen = (m == 1 ? (double)(moka__ceil_div(d->channels, 4) * 4) : in) / (double)d->group;
 	const double tiles = (double)(d->images * moka__ceil_div(out[0], m) * moka__ceil_div(out[1], m) * points);
 	const double bytes = (double)points * in * outs / (double)d->group * (double)sizeof(real);
-	const double turn = m == 1 ? 0 : side == 6 ? 10 : 16;
+	const double turn = m == 1 ? 0 : side == 6 ? 10 : side == 7 ? 13 : 16;
 
 	return tiles * (seen * outs * (m == 1 ? 1.06 : 1.1) + (in + outs) * turn) + way_of(bytes) * (b == 16 ? 2 : 1);
 }
 
 static enum moka_conv_algorithm cheapest(const struct moka_conv_desc *d, const int64_t out[2])
 {
-	const double direct = cost(d, out, 1), four = cost(d, out, 4), six = cost(d, out, 6);
+	const double direct = cost(d, out, 1), four = cost(d, out, 4), five = cost(d, out, 5), six = cost(d, out, 6);
 
 	if (d->kernel[0] == 5)
 		return four < 0.95 * direct ? MOKA_CONV_WINOGRAD5 : MOKA_CONV_DIRECT;
-	/* six by six loses more digits: it has to be worth it */
-	if (six < 0.95 * four && six < direct)
+	/* larger tiles lose more digits: they have to be worth it */
+	if (six < 0.95 * MOKA_MIN(four, five) && six < direct)
 		return MOKA_CONV_WINOGRAD6;
+	if (five < 0.97 * four && five < direct)
+		return MOKA_CONV_WINOGRAD5_3;
 	return four < direct ? MOKA_CONV_WINOGRAD4 : MOKA_CONV_DIRECT;
 }
 
@@ -156,6 +159,8 @@ static const char *name_of(const struct moka_conv_op *op)
 		return "winograd 6x6";
 	case MOKA_CONV_WINOGRAD5:
 		return "winograd 4x4 of 5x5";
+	case MOKA_CONV_WINOGRAD5_3:
+		return "winograd 5x5";
 	case MOKA_CONV_DEPTHWISE:
 		return "depthwise";
 	default:
@@ -211,8 +216,9 @@ static bool plan(struct moka_conv_op *op)
 	if (moka__conv_is_winograd(op->algorithm)) {
 		op->form = op->algorithm == MOKA_CONV_WINOGRAD4	  ? MOKA__WINO4
 			   : op->algorithm == MOKA_CONV_WINOGRAD6 ? MOKA__WINO6
-								  : MOKA__WINO5;
-		op->tile = op->form == MOKA__WINO6 ? 6 : 4;
+			   : op->algorithm == MOKA_CONV_WINOGRAD5 ? MOKA__WINO5
+								  : MOKA__WINO5_3;
+		op->tile = moka__wino_tile(op->form);
 		op->size = op->tile + op->d.kernel[0] - 1;
 		for (int64_t g = 0; g < op->n_groups; g++)
 			op->groups[g].weights /= taps;
@@ -334,6 +340,7 @@ enum moka_status moka_conv_op_pack(struct moka_conv_op *op, struct moka_pool *po
 	case MOKA_CONV_WINOGRAD4:
 	case MOKA_CONV_WINOGRAD6:
 	case MOKA_CONV_WINOGRAD5:
+	case MOKA_CONV_WINOGRAD5_3:
 		ok = moka__conv_pack_winograd(op, pool, w, scale);
 		break;
 	default:
@@ -368,6 +375,7 @@ size_t moka_conv_op_scratch(const struct moka_conv_op *op, int threads)
 	case MOKA_CONV_WINOGRAD4:
 	case MOKA_CONV_WINOGRAD6:
 	case MOKA_CONV_WINOGRAD5:
+	case MOKA_CONV_WINOGRAD5_3:
 		return moka__conv_scratch_winograd(op, threads);
 	case MOKA_CONV_PLAIN:
 		return plain_scratch(op);

@@ -73,7 +73,17 @@ enum moka_status moka__conv_op_plan(struct moka_conv_op **out, const struct moka
 				    enum moka_conv_algorithm algorithm);
 static inline bool moka__conv_is_winograd(enum moka_conv_algorithm a)
 {
-	return a == MOKA_CONV_WINOGRAD4 || a == MOKA_CONV_WINOGRAD6 || a == MOKA_CONV_WINOGRAD5;
+	return a == MOKA_CONV_WINOGRAD4 || a == MOKA_CONV_WINOGRAD6 || a == MOKA_CONV_WINOGRAD5 ||
+	       a == MOKA_CONV_WINOGRAD5_3;
+}
+/* Outputs of a tile's side, and the kernel's. */
+static inline int64_t moka__wino_tile(enum moka__wino_form f)
+{
+	return f == MOKA__WINO6 ? 6 : f == MOKA__WINO5_3 ? 5 : 4;
+}
+static inline int64_t moka__wino_kernel(enum moka__wino_form f)
+{
+	return f == MOKA__WINO5 ? 5 : 3;
 }
 /* Any algorithm but the plain one. */
 void moka__conv_run(const struct moka__conv_run *r);
@@ -96,8 +106,8 @@ struct moka__conv_pack {
 	const int64_t *
 		which; /* the operation's outputs are w's columns, its tap k is w's which[k]; NULL: they are w's rows */
 	bool scatter;  /* in the order [group][tap][in block][B][block][B] */
-	const double *
-		matrix; /* winograd: G, computed in double and rounded once; NULL: F(4x4) in real, for weights made often */
+	const double
+		*matrix; /* winograd: G, computed in double and rounded once; NULL: in real, for weights made often */
 	real *to;
 	char *slots; /* moka__conv_pack_slot() bytes a thread, aligned to lines */
 };
@@ -122,6 +132,17 @@ void moka__conv_run_direct(const struct moka__conv_run *r);
 void moka__conv_run_first(const struct moka__conv_run *r);
 void moka__conv_run_depthwise(const struct moka__conv_run *r);
 void moka__conv_run_winograd(const struct moka__conv_run *r);
+
+/*
+ * For n tiles, V (points, in blocks, n, B) and M (points, out blocks, n, B): M = U V of one point. Values from a point to the next: those of a
+ * tile must not meet in one set of the first cache.
+ */
+static inline int64_t moka__wino_apart(const struct moka_conv_op *op, int64_t blocks, int64_t n)
+{
+	return (blocks * n + 1) * op->k->block;
+}
+void moka__wino_product(const struct moka_conv_op *op, const real *weights, int64_t point, int64_t n, const real *v,
+			real *m);
 
 /* What outputs from row oy of image n on see: the padded strip (channels, lines, width) that first's steps are offsets in. */
 void moka__conv_fill_strip(const struct moka_conv_op *op, const struct moka_tensor *image, int64_t n, int64_t oy,

@@ -190,7 +190,7 @@ static void winograd(const struct moka__conv_pack *p, const real *near, const re
 		if (p->matrix)
 			k->wino_exact(p->matrix, (int)p->op->size, (int)p->op->d.kernel[0], near, scale, to, plane);
 		else
-			k->wino_weights(near, to, plane);
+			k->wino_weights[p->op->form](near, to, plane);
 }
 
 /* Whether the weights of a group for its i-th block of inputs are parts of w's rows as they are: one tap, turned around. */
@@ -362,9 +362,17 @@ static const double g5[8 * 5] = { 1,	   0,	     0,	       0,	  0,	    /* */
 				  1. / 45, -1. / 90, 1. / 180, -1. / 360, 1. / 720, /* */
 				  0,	   0,	     0,	       0,	  1 };
 
+static const double g5_3[7 * 3] = { 0.5,       0,	 0,	   /* */
+				    -1. / 9,   -1. / 9,	 -1. / 9,  /* */
+				    1. / 3,    -1. / 3,	 1. / 3,   /* */
+				    1. / 60,   2. / 60,	 4. / 60,  /* */
+				    -1. / 36,  2. / 36,	 -4. / 36, /* */
+				    -32. / 45, 16. / 45, -8. / 45, /* */
+				    0,	       0,	 1 };
+
 bool moka__conv_pack_winograd(struct moka_conv_op *op, struct moka_pool *pool, const void *w, const real *scale)
 {
-	static const double *const matrices[MOKA__WINO_FORMS] = { g4, g6, g5 };
+	static const double *const matrices[MOKA__WINO_FORMS] = { g4, g6, g5, g5_3 };
 
 	return pack(op, pool, w, scale, matrices[op->form]);
 }

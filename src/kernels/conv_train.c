@@ -35,7 +35,9 @@ static size_t bias_bytes(const struct moka_conv_train *t)
 static size_t run_bytes(const struct moka_conv_train *t, const struct moka__conv_phase *p, int threads)
 {
 	const size_t pack = (size_t)threads * moka__conv_train_slot(t);
-	const size_t run = p->scatter ? moka__conv_scatter_scratch(t, threads) : moka_conv_op_scratch(p->op, threads);
+	const size_t run = p->scatter  ? moka__conv_scatter_scratch(t, threads)
+			   : p->spread ? moka__conv_spread_scratch(t, p, threads)
+				       : moka_conv_op_scratch(p->op, threads);
 
 	if (p->late)
 		return pack + moka__conv_scratch_winograd_late(p->op, threads);
@@ -111,6 +113,8 @@ static void run_phase(const struct moka_conv_train *t, const struct moka__conv_p
 	moka__conv_train_pack(t, p, pool, w, packed, rest);
 	if (p->scatter)
 		moka__conv_scatter_run(t, p, pool, packed, x, y, rest);
+	else if (p->spread)
+		moka__conv_spread_run(t, p, pool, packed, x, y, rest);
 	else
 		moka__conv_run(&r);
 }
@@ -188,7 +192,7 @@ static void data_group(const struct moka_conv_train *t, struct moka_pool *pool, 
 	struct moka_tensor by = *dy, bx = *dx;
 	bool zeros = false;
 
-	if (t->data[0].scatter) {
+	if (t->data[0].scatter || t->data[0].spread) {
 		run_phase(t, &t->data[0], pool, w, NULL, dy, dx, at);
 		return;
 	}

@@ -33,9 +33,9 @@ bool moka_conv_train_takes(const struct moka_conv_train_desc *d)
 
 /* ---- the plan --------------------------------------------------------------------------------------- */
 
-static bool three_by_three(const struct moka_conv_train_desc *d)
+bool moka__conv_is_dense(const struct moka_conv_train_desc *d, int64_t side)
 {
-	return d->kernel[0] == 3 && d->kernel[1] == 3 && d->stride[0] == 1 && d->stride[1] == 1 &&
+	return d->kernel[0] == side && d->kernel[1] == side && d->stride[0] == 1 && d->stride[1] == 1 &&
 	       d->dilation[0] == 1 && d->dilation[1] == 1;
 }
 
@@ -45,17 +45,42 @@ static bool by_steps(int64_t channels, int block)
 	return channels < 4 * block && channels % block && (channels % block < 3 * block / 4);
 }
 
-/*
- * Whether F(4x4) is worth it: multiply-adds at full speed, with a vector's way through the transforms and what making the weights in
- * every pass takes.
- */
-static bool winograd_pays(const struct moka_conv_train *t, const int64_t out[2])
+/* A Winograd's way in multiply-adds at full speed: sums, a vector's way through the transforms, and what making the weights takes. */
+static double winograd_cost(const struct moka_conv_train *t, enum moka__wino_form form, double seen, double in,
+			    double outs, const int64_t size[2])
 {
-	const int64_t tiles = t->d.images * moka__ceil_div(out[0], 4) * moka__ceil_div(out[1], 4);
-	const double in = (double)(t->in_blocks * t->k->block), outs = (double)(t->out_blocks * t->k->block);
-	const double direct = (double)(t->d.images * out[0] * out[1]) * 9 * in * outs * 1.06;
+	static const double turn[MOKA__WINO_FORMS] = { 12, 16, 16, 14 },
+			    weights[MOKA__WINO_FORMS] = { 250, 400, 500, 330 };
+	const int64_t m = moka__wino_tile(form), side = m + moka__wino_kernel(form) - 1;
+	const int64_t tiles = t->d.images * moka__ceil_div(size[0], m) * moka__ceil_div(size[1], m);
 
-	return (double)tiles * 36 * (in * outs * 1.1 + (in + outs) * 12) + in * outs * 250 < direct;
+	return (double)(tiles * side * side) * (seen * outs * 1.1 + (in + outs) * turn[form]) +
+	       in * outs * weights[form];
+}
+
+/*
+ * The algorithm of Winograd's that is worth it for 3x3 and 5x5, else the direct one; either sees the places of an image of `direct` and
+ * `tiled` size. `steps`: the direct one would go by single channels. F(6x6, 3x3) gained 4 % at best and loses digits.
+ */
+static enum moka_conv_algorithm winograd_or_direct(const struct moka_conv_train *t, int64_t channels, int64_t outputs,
+						   const int64_t direct[2], const int64_t tiled[2], bool steps)
+{
+	const int64_t b = t->k->block;
+	const double in = (double)(moka__ceil_div(channels, b) * b), outs = (double)(moka__ceil_div(outputs, b) * b);
+	const double seen = (double)(steps ? channels : moka__ceil_div(channels, 4) * 4);
+	const double plain = (double)(t->d.images * direct[0] * direct[1] * t->taps) * seen * outs * 1.06;
+	double four, five;
+
+	if (moka__conv_is_dense(&t->d, 5))
+		return winograd_cost(t, MOKA__WINO5, seen, in, outs, tiled) < plain ? MOKA_CONV_WINOGRAD5
+										    : MOKA_CONV_DIRECT;
+	if (!moka__conv_is_dense(&t->d, 3))
+		return MOKA_CONV_DIRECT;
+	four = winograd_cost(t, MOKA__WINO4, seen, in, outs, tiled);
+	five = winograd_cost(t, MOKA__WINO5_3, seen, in, outs, tiled);
+	if (MOKA_MIN(four, five) >= plain)
+		return MOKA_CONV_DIRECT;
+	return five < 0.97 * four ? MOKA_CONV_WINOGRAD5_3 : MOKA_CONV_WINOGRAD4;
 }
 
 /* More than this of Winograd's weights would pass through memory on their way. */
@@ -87,11 +112,13 @@ static struct moka_conv_desc forward_desc(const struct moka_conv_train *t)
 
 static enum moka_status plan_forward(struct moka_conv_train *t)
 {
-	const struct moka_conv_desc d = forward_desc(t);
-	enum moka_conv_algorithm a = t->first ? MOKA_CONV_FIRST : MOKA_CONV_DIRECT;
+	const bool steps = t->d.in_block == 1 && by_steps(t->d.channels, t->k->block);
+	enum moka_conv_algorithm a = winograd_or_direct(t, t->d.channels, t->d.outputs, t->out, t->out, steps);
+	struct moka_conv_desc d;
 
-	if (!t->first && three_by_three(&t->d) && winograd_pays(t, t->out))
-		a = MOKA_CONV_WINOGRAD4;
+	t->first = steps && a == MOKA_CONV_DIRECT;
+	a = t->first ? MOKA_CONV_FIRST : a;
+	d = forward_desc(t);
 	if (moka__conv_op_plan(&t->forward.op, &d, t->out, a))
 		return MOKA_ERR_NOMEM;
 	t->forward.late = is_late(t->forward.op);
@@ -112,17 +139,24 @@ static int64_t phase_taps(const struct moka_conv_train_desc *d, int axis, int64_
 	return n;
 }
 
-/* The gradient of data with stride 1, by an algorithm that takes padding, if there is one. */
-static enum moka_conv_algorithm data_algorithm(const struct moka_conv_train *t, const struct moka_conv_desc *d,
-					       const int64_t size[2])
+/*
+ * The gradient of data with stride 1, by an algorithm that takes padding, if there is one. Small images without padding: the places of dy,
+ * which are fewer, say what they add to.
+ */
+static enum moka_conv_algorithm data_algorithm(const struct moka_conv_train *t, struct moka__conv_phase *p,
+					       const struct moka_conv_desc *d, const int64_t size[2])
 {
 	const struct moka_conv_train_desc *of = &t->d;
+	const bool scatter = moka__conv_scatter_pays(t), spread = moka__conv_spread_pays(t);
+	const bool steps = of->out_block == 1 && by_steps(of->outputs, t->k->block);
+	enum moka_conv_algorithm a;
 
 	if (of->stride[0] != 1 || of->stride[1] != 1 || d->pad[0] < 0 || d->pad[1] < 0)
 		return MOKA_CONV_DIRECT;
-	if (of->out_block == 1 && by_steps(of->outputs, t->k->block))
-		return MOKA_CONV_FIRST;
-	return three_by_three(of) && winograd_pays(t, size) ? MOKA_CONV_WINOGRAD4 : MOKA_CONV_DIRECT;
+	a = winograd_or_direct(t, of->outputs, of->channels, scatter ? t->out : size, spread ? t->out : size, steps);
+	p->scatter = scatter && a == MOKA_CONV_DIRECT;
+	p->spread = spread && a != MOKA_CONV_DIRECT;
+	return steps && !p->scatter && a == MOKA_CONV_DIRECT ? MOKA_CONV_FIRST : a;
 }
 
 static enum moka_status plan_phase(struct moka_conv_train *t, struct moka__conv_phase *p, const int64_t from[2],
@@ -147,16 +181,15 @@ static enum moka_status plan_phase(struct moka_conv_train *t, struct moka__conv_
 	if (d.kernel[0] * d.kernel[1] == 0)
 		return MOKA_OK;
 	d.in_block = d.out_block = t->k->block;
-	p->scatter = moka__conv_scatter_pays(t);
-	a = p->scatter ? MOKA_CONV_DIRECT : data_algorithm(t, &d, size);
+	a = data_algorithm(t, p, &d, size);
 	d.in_block = a == MOKA_CONV_FIRST ? 1 : d.in_block;
 	p->taps = malloc((size_t)(d.kernel[0] * d.kernel[1]) * sizeof(*p->taps));
-	if (!p->taps || moka__conv_op_plan(&p->op, &d, size, a))
+	if (!p->taps || moka__conv_op_plan(&p->op, &d, p->spread ? t->out : size, a))
 		return MOKA_ERR_NOMEM;
-	p->late = is_late(p->op);
+	p->late = !p->spread && is_late(p->op);
 	for (int64_t i = 0; i < d.kernel[0]; i++)
 		for (int64_t k = 0; k < d.kernel[1]; k++, n++) {
-			p->taps[n] = tap[0][i] * of->kernel[1] + tap[1][k];
+			p->taps[n] = p->spread ? n : tap[0][i] * of->kernel[1] + tap[1][k];
 			if (a == MOKA_CONV_DIRECT)
 				p->op->taps[2 * n] = at[0][i], p->op->taps[2 * n + 1] = at[1][k];
 		}
@@ -203,7 +236,6 @@ enum moka_status moka_conv_train_new(struct moka_conv_train **out, const struct 
 	t->taps = d->kernel[0] * d->kernel[1];
 	t->in_blocks = moka__ceil_div(t->d.channels, t->k->block);
 	t->out_blocks = moka__ceil_div(t->d.outputs, t->k->block);
-	t->first = d->in_block == 1 && by_steps(t->d.channels, t->k->block);
 	status = plan_forward(t);
 	if (!status)
 		status = plan_data(t);

@@ -19,6 +19,7 @@ struct moka__conv_phase {
 	bool late;	 /* Winograd's weights are made as they are needed */
 	bool turned;	 /* op's outputs are w's channels */
 	bool scatter;	 /* done by conv_train_scatter.c: weights lie as [group][tap][in block][B][block][B] */
+	bool spread;	 /* done by conv_train_spread.c: taps are in w's order */
 };
 
 /* How the gradient of weights is cut. */
@@ -33,9 +34,11 @@ struct moka__conv_weights {
 	int64_t pieces; /* of the bands: each has sums of its own, added in order */
 };
 
-/* The gradient of weights by F(4x4, 3x3) read backwards (conv_train_winograd.c). */
+/* The gradient of weights by Winograd's algorithms read backwards (conv_train_winograd.c). */
 struct moka__conv_wino {
 	bool used;
+	enum moka__wino_form form;
+	int64_t tile, size, points;   /* outputs of a tile's side, and what they see; size * size */
 	int64_t rows, columns, tiles; /* of an image; of all images */
 	int64_t bands;		      /* tiles are worked on in so many turns */
 	int64_t ins; /* blocks of inputs of a chunk; a chunk's groups: as many as have so many blocks */
@@ -72,12 +75,20 @@ void moka__conv_scatter_run(const struct moka_conv_train *t, const struct moka__
 			    const real *weights, const struct moka_tensor *dy, const struct moka_tensor *dx,
 			    char *scratch);
 
+bool moka__conv_spread_pays(const struct moka_conv_train *t);
+size_t moka__conv_spread_scratch(const struct moka_conv_train *t, const struct moka__conv_phase *p, int threads);
+void moka__conv_spread_run(const struct moka_conv_train *t, const struct moka__conv_phase *p, struct moka_pool *pool,
+			   const real *weights, const struct moka_tensor *dy, const struct moka_tensor *dx,
+			   char *scratch);
+
 bool moka__conv_weights_plan(struct moka_conv_train *t);
 size_t moka__conv_weights_scratch(const struct moka_conv_train *t, int threads);
 /* x and dy as the plan reads them: dy blocked, x blocked unless t->first. */
 void moka__conv_weights_run(const struct moka_conv_train *t, struct moka_pool *pool, const struct moka_tensor *x,
 			    const struct moka_tensor *dy, real *dw, real *db, char *scratch);
 
+/* A square kernel without stride or dilation. */
+bool moka__conv_is_dense(const struct moka_conv_train_desc *d, int64_t side);
 /* Decides whether Winograd is used, after moka__conv_weights_plan(). */
 void moka__conv_wino_plan(struct moka_conv_train *t);
 size_t moka__conv_wino_scratch(const struct moka_conv_train *t, int threads);

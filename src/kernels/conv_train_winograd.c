@@ -15,11 +15,11 @@
 
 #include <string.h>
 
-#define POINTS 36
 #define CHUNK_CHANNELS 64
-/* What V may take, and the tiles that a band has whatever it takes. */
+/* What V may take, and the tiles that a band has whatever it takes; the only one, a few more. */
 #define BAND_BYTES ((int64_t)4 * 1024 * 1024)
 #define BAND_TILES 128
+#define ONE_BAND_TILES 192
 
 struct wino {
 	const struct moka_conv_train *t;
@@ -59,14 +59,28 @@ static void chunk_groups(const struct moka_conv_train *t, int64_t c, int64_t *g0
 	*g0 = moka__part(groups, t->wino.chunks_out, c), *g1 = moka__part(groups, t->wino.chunks_out, c + 1);
 }
 
-/* Multiply-adds at full speed: of the direct way; of this one, with what passes through the caches. */
-static bool pays(const struct moka_conv_train *t)
+/* What it takes by one of the algorithms, in multiply-adds at full speed, with what passes through the caches. */
+static double cost(const struct moka_conv_train *t, enum moka__wino_form form)
 {
 	const double in = (double)(t->in_blocks * t->k->block), out = (double)(t->out_blocks * t->k->block);
-	const double places = (double)(t->d.images * t->out[0] * t->out[1]), tiles = (double)t->wino.tiles;
-	const double direct = places * 9 * in * out;
+	const int64_t m = moka__wino_tile(form), size = m + moka__wino_kernel(form) - 1;
+	const int64_t tiles = t->d.images * moka__ceil_div(t->out[0], m) * moka__ceil_div(t->out[1], m);
+	const double points = (double)(size * size);
 
-	return tiles * POINTS * (in * out * 1.15 + (in + out) * 16) + in * out * POINTS * 6 < direct;
+	return (double)tiles * points * (in * out * 1.15 + (in + out) * 16) + in * out * points * 6;
+}
+
+static bool pays(struct moka_conv_train *t)
+{
+	const double in = (double)(t->in_blocks * t->k->block), out = (double)(t->out_blocks * t->k->block);
+	const double direct = (double)(t->d.images * t->out[0] * t->out[1] * t->taps) * in * out;
+
+	t->wino.form = MOKA__WINO4;
+	if (t->d.kernel[0] == 5)
+		t->wino.form = MOKA__WINO5;
+	else if (cost(t, MOKA__WINO5_3) < 0.97 * cost(t, MOKA__WINO4))
+		t->wino.form = MOKA__WINO5_3;
+	return cost(t, t->wino.form) < direct;
 }
 
 void moka__conv_wino_plan(struct moka_conv_train *t)
@@ -76,20 +90,20 @@ void moka__conv_wino_plan(struct moka_conv_train *t)
 	const int64_t b = t->k->block, most = CHUNK_CHANNELS / b;
 	int64_t each, groups = 0;
 
-	if (t->first || d->kernel[0] != 3 || d->kernel[1] != 3 || d->stride[0] != 1 || d->stride[1] != 1 ||
-	    d->dilation[0] != 1 || d->dilation[1] != 1)
+	if (t->first || (!moka__conv_is_dense(d, 3) && !moka__conv_is_dense(d, 5)))
 		return;
-	w->rows = moka__ceil_div(t->out[0], 4), w->columns = moka__ceil_div(t->out[1], 4);
-	w->tiles = d->images * w->rows * w->columns;
 	w->used = pays(t);
-	each = POINTS * (t->in_blocks + t->out_blocks) * b * (int64_t)sizeof(real);
-	w->bands = moka__ceil_div(w->tiles, MOKA_MAX(BAND_BYTES / each, BAND_TILES));
+	w->tile = moka__wino_tile(w->form), w->size = w->tile + d->kernel[0] - 1, w->points = w->size * w->size;
+	w->rows = moka__ceil_div(t->out[0], w->tile), w->columns = moka__ceil_div(t->out[1], w->tile);
+	w->tiles = d->images * w->rows * w->columns;
+	each = w->points * (t->in_blocks + t->out_blocks) * b * (int64_t)sizeof(real);
+	w->bands = w->tiles <= ONE_BAND_TILES ? 1 : moka__ceil_div(w->tiles, MOKA_MAX(BAND_BYTES / each, BAND_TILES));
 	w->ins = MOKA_MIN(most, t->in_blocks);
 	w->chunks_in = moka__ceil_div(t->in_blocks, w->ins);
 	groups = MOKA_MAX(most / t->weights.groups[0].blocks, 1);
 	w->chunks_out = moka__ceil_div(t->weights.n_groups, groups);
 	for (int64_t g = 0; g < t->weights.n_groups; g++)
-		w->n_sums += t->in_blocks * POINTS * unit_row(t, &t->weights.groups[g]);
+		w->n_sums += t->in_blocks * w->points * unit_row(t, &t->weights.groups[g]);
 }
 
 /* ---- scratch ---------------------------------------------------------------------------------------- */
@@ -98,7 +112,7 @@ static int64_t cuts_for(const struct moka_conv_train *t, int threads)
 {
 	const int64_t chunks = t->wino.chunks_out * t->wino.chunks_in;
 
-	return threads < 2 ? 1 : MOKA_MIN(moka__ceil_div(4 * threads, chunks), POINTS);
+	return threads < 2 ? 1 : MOKA_MIN(moka__ceil_div(4 * threads, chunks), t->wino.points);
 }
 
 static bool once(const struct moka_conv_train *t, int threads)
@@ -108,21 +122,21 @@ static bool once(const struct moka_conv_train *t, int threads)
 
 static size_t v_bytes(const struct moka_conv_train *t)
 {
-	return moka__lines(
-		(size_t)(POINTS * (plane(t, t->in_blocks, band_tiles(t)) + plane(t, t->out_blocks, band_tiles(t)))) *
-		sizeof(real));
+	return moka__lines((size_t)(t->wino.points *
+				    (plane(t, t->in_blocks, band_tiles(t)) + plane(t, t->out_blocks, band_tiles(t)))) *
+			   sizeof(real));
 }
 
 static size_t slot_bytes(const struct moka_conv_train *t, int threads)
 {
-	const int64_t b = t->k->block, tile = POINTS * b, turned = 9 * b * b + b * b;
+	const int64_t b = t->k->block, tile = t->wino.points * b, turned = (t->taps + 1) * b * b;
 	int64_t sums = 0, most = 0;
 
 	for (int64_t c = 0; once(t, threads) && c < t->wino.chunks_out; c++) {
 		int64_t g0, g1;
 		chunk_groups(t, c, &g0, &g1);
 		for (sums = 0; g0 < g1; g0++)
-			sums += t->wino.ins * POINTS * unit_row(t, &t->weights.groups[g0]);
+			sums += t->wino.ins * t->wino.points * unit_row(t, &t->weights.groups[g0]);
 		most = MOKA_MAX(most, sums);
 	}
 	return moka__lines((size_t)(most + MOKA_MAX(tile, turned)) * sizeof(real));
@@ -163,13 +177,15 @@ static void in_item(void *arg, int64_t item, int slot)
 	const struct moka_conv_train *t = f->t;
 	const bool of_x = item < t->in_blocks;
 	const struct moka_tensor *from = of_x ? f->x : f->dy;
-	const int64_t b = t->k->block, size = of_x ? 6 : 4, block = of_x ? item : item - t->in_blocks;
+	const int64_t b = t->k->block, size = of_x ? t->wino.size : t->wino.tile,
+		      block = of_x ? item : item - t->in_blocks;
 	const int64_t pad[2] = { of_x ? t->d.pad[0] : 0, of_x ? t->d.pad[1] : 0 },
 		      of_image = t->wino.rows * t->wino.columns;
 	real *box = (real *)(f->slots + (size_t)slot * f->slot_bytes), *v = (of_x ? f->vx : f->vy) + block * f->n * b;
 
 	for (int64_t i = f->t0; i < f->t0 + f->n; i++, v += b) {
-		const int64_t y = i % of_image / t->wino.columns * 4 - pad[0], x = i % t->wino.columns * 4 - pad[1];
+		const int64_t y = i % of_image / t->wino.columns * t->wino.tile - pad[0],
+			      x = i % t->wino.columns * t->wino.tile - pad[1];
 		const real *at =
 			from->data + i / of_image * from->image_stride + block * from->height * from->width * b;
 		const real *edge = around(at, from->height, from->width, b, y, x, size, box);
@@ -178,27 +194,28 @@ static void in_item(void *arg, int64_t item, int slot)
 		if (!edge)
 			edge = at + (y * from->width + x) * b, row = from->width * b;
 		if (of_x)
-			t->k->wino_in[0](edge, row, v, f->plane_x);
+			t->k->wino_in[t->wino.size - 6](edge, row, v, f->plane_x);
 		else
-			t->k->wino_gradient(edge, row, v, f->plane_y);
+			t->k->wino_gradient[t->wino.form](edge, row, v, f->plane_y);
 	}
 }
 
-/* The finished sums of a group by a block of inputs: turned, to dw. box: room for B * (9 + 1) * B values. */
+/* The finished sums of a group by a block of inputs: turned, to dw. box: room for B * (taps + 1) * B values. */
 static void finish_unit(const struct wino *f, const struct moka__conv_group *g, int64_t i, const real *m, real *box)
 {
 	const struct moka_conv_train *t = f->t;
-	const int64_t b = t->k->block, row = unit_row(t, g), n = MOKA_MIN(b, t->d.channels - i * b) * 9;
+	const int64_t b = t->k->block, row = unit_row(t, g), channels = MOKA_MIN(b, t->d.channels - i * b),
+		      n = channels * t->taps;
 	const real *rows[16];
 
 	for (int64_t v = 0; v < g->blocks; v++) {
-		for (int64_t c = 0; c < b; c++)
-			t->k->wino_turn(m + (c * g->blocks + v) * b, row, box + c * 9 * b);
+		for (int64_t c = 0; c < channels; c++)
+			t->k->wino_turn[t->wino.form](m + (c * g->blocks + v) * b, row, box + c * t->taps * b);
 		for (int64_t at = 0; at < n; at += b) {
 			for (int64_t k = 0; k < b; k++)
 				rows[k] = box + (at + k) * b;
-			moka__conv_add_rows(t, f->dw, rows, MOKA_MIN(b, n - at), g->block + v, i * b * 9 + at,
-					    box + 9 * b * b);
+			moka__conv_add_rows(t, f->dw, rows, MOKA_MIN(b, n - at), g->block + v, i * b * t->taps + at,
+					    box + t->taps * b * b);
 		}
 	}
 }
@@ -218,15 +235,17 @@ static void multiply(const struct wino *f, const struct moka__conv_group *g, int
 					.dw = m + point * unit_row(t, g),
 					.first = f->first };
 
-	for (int64_t c = 0; c < b; c += rows, w.x += rows, w.dw += rows * g->blocks * b)
+	/* spare lanes of x are not multiplied */
+	for (int64_t c = 0; c < MOKA_MIN(b, t->d.channels - i * b);
+	     c += rows, w.x += rows, w.dw += rows * g->blocks * b)
 		t->k->weights[g->blocks - 1](&w);
 }
 
 static real *unit_at(const struct wino *f, int64_t group, int64_t i, real *m, int64_t g0, int64_t i0, int64_t ins)
 {
 	for (int64_t g = g0; g < group; g++)
-		m += ins * POINTS * unit_row(f->t, &f->t->weights.groups[g]);
-	return m + (i - i0) * POINTS * unit_row(f->t, &f->t->weights.groups[group]);
+		m += ins * f->t->wino.points * unit_row(f->t, &f->t->weights.groups[g]);
+	return m + (i - i0) * f->t->wino.points * unit_row(f->t, &f->t->weights.groups[group]);
 }
 
 static void chunk_item(void *arg, int64_t item, int slot)
@@ -238,11 +257,12 @@ static void chunk_item(void *arg, int64_t item, int slot)
 	const int64_t i0 = moka__part(t->in_blocks, w->chunks_in, chunk % w->chunks_in),
 		      i1 = moka__part(t->in_blocks, w->chunks_in, chunk % w->chunks_in + 1);
 	const int64_t b = t->k->block;
-	real *box = (real *)(f->slots + (size_t)slot * f->slot_bytes), *own = box + 10 * b * b;
+	real *box = (real *)(f->slots + (size_t)slot * f->slot_bytes),
+	     *own = box + MOKA_MAX((t->taps + 1) * b * b, w->points * b);
 	int64_t g0, g1;
 
 	chunk_groups(t, chunk / w->chunks_in, &g0, &g1);
-	for (int64_t p = moka__part(POINTS, f->cuts, cut); p < moka__part(POINTS, f->cuts, cut + 1); p++)
+	for (int64_t p = moka__part(w->points, f->cuts, cut); p < moka__part(w->points, f->cuts, cut + 1); p++)
 		for (int64_t g = g0; g < g1; g++)
 			for (int64_t i = i0; i < i1; i++)
 				multiply(f, &t->weights.groups[g], i, p,
@@ -293,7 +313,7 @@ void moka__conv_wino_run(const struct moka_conv_train *t, struct moka_pool *pool
 		f.t0 = moka__part(w->tiles, w->bands, k), f.n = moka__part(w->tiles, w->bands, k + 1) - f.t0;
 		f.first = k == 0;
 		f.plane_x = plane(t, t->in_blocks, f.n), f.plane_y = plane(t, t->out_blocks, f.n);
-		f.vy = f.vx + POINTS * f.plane_x;
+		f.vy = f.vx + w->points * f.plane_x;
 		moka__deal(pool, t->in_blocks + t->out_blocks, in_item, &f);
 		moka__deal(pool, w->chunks_out * w->chunks_in * f.cuts, chunk_item, &f);
 	}

@@ -16,8 +16,9 @@
 #define CHUNK_BYTES (768 * 1024)
 #define LEAST_TILES 24
 #define HEAVY_BYTES (8 * 1024 * 1024)
-/* Where weights are made late: tiles of a band at most, of a piece at least, weights of a part. */
+/* Where weights are made late: tiles of a band at most (of the only one a few more), of a piece at least, weights of a part. */
 #define LATE_TILES 128
+#define LATE_ALL 192
 #define LATE_LEAST 24
 #define LATE_BYTES (600 * 1024)
 #define WORTH_A_THREAD 1000000
@@ -38,12 +39,6 @@ struct chunk {
 	real *v, *m;
 };
 
-/* Values from a point to the next: those of a tile must not meet in one set of the first cache. */
-static int64_t apart(const struct moka_conv_op *op, int64_t blocks, int64_t tiles)
-{
-	return (blocks * tiles + 1) * op->k->block;
-}
-
 static int64_t all_tiles(const struct moka_conv_op *op)
 {
 	return op->d.images * moka__ceil_div(op->out[0], op->tile) * moka__ceil_div(op->out[1], op->tile);
@@ -62,20 +57,23 @@ static int64_t most_tiles(const struct moka_conv_op *op)
 
 static size_t v_values(const struct moka_conv_op *op, int64_t tiles)
 {
-	return (size_t)(op->size * op->size * apart(op, op->in_blocks, tiles));
+	return (size_t)(op->size * op->size * moka__wino_apart(op, op->in_blocks, tiles));
 }
 
 static size_t chunk_bytes(const struct moka_conv_op *op, int64_t tiles)
 {
-	return moka__lines((v_values(op, tiles) + (size_t)(op->size * op->size * apart(op, op->out_blocks, tiles))) *
-			   sizeof(real));
+	return moka__lines(
+		(v_values(op, tiles) + (size_t)(op->size * op->size * moka__wino_apart(op, op->out_blocks, tiles))) *
+		sizeof(real));
 }
 
 /* ---- weights made late: what a run needs ------------------------------------------------------------ */
 
 static int64_t late_bands(const struct moka_conv_op *op)
 {
-	return moka__ceil_div(all_tiles(op), LATE_TILES);
+	const int64_t tiles = all_tiles(op);
+
+	return tiles <= LATE_ALL ? 1 : moka__ceil_div(tiles, LATE_TILES);
 }
 
 static int64_t late_part(const struct moka_conv_op *op)
@@ -96,8 +94,9 @@ static size_t late_slot(const struct moka_conv_op *op)
 {
 	const int64_t tiles = moka__ceil_div(all_tiles(op), late_bands(op));
 
-	return moka__lines((size_t)(op->size * op->size * (late_plane(op) + apart(op, op->groups[0].blocks, tiles))) *
-			   sizeof(real));
+	return moka__lines(
+		(size_t)(op->size * op->size * (late_plane(op) + moka__wino_apart(op, op->groups[0].blocks, tiles))) *
+		sizeof(real));
 }
 
 static size_t late_v(const struct moka_conv_op *op)
@@ -144,7 +143,7 @@ static void step_in(const struct chunk *c, int64_t i)
 {
 	const struct moka_conv_op *op = c->f->r->op;
 	const struct moka_tensor *x = c->f->r->x;
-	const int64_t b = op->k->block, s = op->size, step = apart(op, op->in_blocks, c->n);
+	const int64_t b = op->k->block, s = op->size, step = moka__wino_apart(op, op->in_blocks, c->n);
 	_Alignas(64) real edge[64 * 16];
 
 	for (int64_t t = 0; t < c->n; t++) {
@@ -154,10 +153,10 @@ static void step_in(const struct chunk *c, int64_t i)
 		real *v = c->v + (i * c->n + t) * b;
 
 		if (y0 >= 0 && x0 >= 0 && y0 + s <= op->d.height && x0 + s <= op->d.width) {
-			op->k->wino_in[s == 8](plane + (y0 * op->d.width + x0) * b, op->d.width * b, v, step);
+			op->k->wino_in[s - 6](plane + (y0 * op->d.width + x0) * b, op->d.width * b, v, step);
 		} else {
 			copy_edge(op, plane, y0, x0, edge);
-			op->k->wino_in[s == 8](edge, s * b, v, step);
+			op->k->wino_in[s - 6](edge, s * b, v, step);
 		}
 	}
 }
@@ -179,35 +178,37 @@ static void run_tiles(const struct moka_conv_op *op, int64_t n, int64_t blocks, 
 	}
 }
 
-static void step_product(const struct chunk *c, int64_t point)
+void moka__wino_product(const struct moka_conv_op *op, const real *weights, int64_t point, int64_t n, const real *v,
+			real *m)
 {
-	const struct moka_conv_op *op = c->f->r->op;
 	const int64_t b = op->k->block;
-	const real *u = c->f->r->weights + point * op->plane;
-	const real *v = c->v + point * apart(op, op->in_blocks, c->n);
-	real *m = c->m + point * apart(op, op->out_blocks, c->n);
+	const real *u = weights + point * op->plane;
 
+	v += point * moka__wino_apart(op, op->in_blocks, n), m += point * moka__wino_apart(op, op->out_blocks, n);
 	/* every group of channels has as many inputs */
 	for (int64_t from = 0; from < op->groups[0].in_blocks; from += op->part)
 		for (int64_t g = 0; g < op->n_groups; g++) {
 			const struct moka__conv_group *og = &op->groups[g];
-			struct moka__conv_tile t = {
-				.x_step = c->n * b, .taps = 1, .y_block = c->n * b, .first = from == 0
-			};
-			t.x = v + (og->in_block + from) * c->n * b;
+			struct moka__conv_tile t = { .x_step = n * b, .taps = 1, .y_block = n * b, .first = from == 0 };
+			t.x = v + (og->in_block + from) * n * b;
 			t.blocks = MOKA_MIN(op->part, og->in_blocks - from);
 			t.lanes = moka__used_lanes(op, og->in_block + from + t.blocks);
 			t.w = u + og->weights + from * b * og->blocks * b;
-			t.y = m + og->block * c->n * b;
-			run_tiles(op, c->n, og->blocks, &t);
+			t.y = m + og->block * n * b;
+			run_tiles(op, n, og->blocks, &t);
 		}
+}
+
+static void step_product(const struct chunk *c, int64_t point)
+{
+	moka__wino_product(c->f->r->op, c->f->r->weights, point, c->n, c->v, c->m);
 }
 
 static void step_out(const struct chunk *c, int64_t o)
 {
 	const struct moka__conv_run *r = c->f->r;
 	const struct moka_conv_op *op = r->op;
-	const int64_t b = op->k->block, area = op->out[0] * op->out[1], step = apart(op, c->m_blocks, c->n);
+	const int64_t b = op->k->block, area = op->out[0] * op->out[1], step = moka__wino_apart(op, c->m_blocks, c->n);
 	struct moka_act act = r->act;
 	_Alignas(64) real out[36 * 16], one[16];
 
@@ -324,9 +325,9 @@ static void late_item(void *arg, int64_t item, int slot)
 						     .first = from == 0,
 						     .blocks = ins,
 						     .lanes = moka__used_lanes(op, from + ins) };
-			t.x = l->all.v + p * apart(op, op->in_blocks, n) + (from * n + t0) * b;
+			t.x = l->all.v + p * moka__wino_apart(op, op->in_blocks, n) + (from * n + t0) * b;
 			t.w = u + p * plane;
-			t.y = c.m + p * apart(op, g->blocks, c.n);
+			t.y = c.m + p * moka__wino_apart(op, g->blocks, c.n);
 			run_tiles(op, c.n, g->blocks, &t);
 		}
 	}
@@ -334,12 +335,17 @@ static void late_item(void *arg, int64_t item, int slot)
 		step_out(&c, o);
 }
 
-/* Pieces for a group: where groups don't come out even among the threads, or are too few. */
+/* Pieces for a group: where groups don't come out even among the threads, or are too few. Each makes the weights for itself. */
 static int64_t late_cuts(const struct moka_conv_op *op, int64_t tiles, int64_t threads)
 {
-	if (threads < 2 || op->n_groups % threads == 0 || op->n_groups > 4 * threads)
+	const int64_t most = MOKA_MAX(tiles / LATE_LEAST, 1);
+
+	if (threads < 2 || op->n_groups > 4 * threads)
 		return 1;
-	return MOKA_MAX(MOKA_MIN(moka__ceil_div(4 * threads, op->n_groups), tiles / LATE_LEAST), 1);
+	for (int64_t cuts = 1; cuts <= MOKA_MIN(4, most); cuts++)
+		if (op->n_groups * cuts % threads == 0)
+			return cuts;
+	return MOKA_MIN(moka__ceil_div(4 * threads, op->n_groups), most);
 }
 
 void moka__conv_run_winograd_late(const struct moka__conv_run *r)

@@ -42,6 +42,7 @@ static double saving(const struct moka_conv_op *op)
 	case MOKA_CONV_WINOGRAD4:
 		return 2.5;
 	case MOKA_CONV_WINOGRAD6:
+	case MOKA_CONV_WINOGRAD5_3:
 	case MOKA_CONV_WINOGRAD5:
 		return 3;
 	default:

@@ -194,7 +194,8 @@ static void run_one(const struct row *r, const struct moka_conv_desc *d, const s
 	struct moka_tensor px = plain_view(v->x, &x.t), pz = plain_view(v->z, &y.t);
 	real *got = malloc((size_t)v->count * sizeof(real)), *first = malloc((size_t)v->count * sizeof(real));
 	struct moka_tensor py = plain_view(got, &y.t);
-	const bool eight_points = d->algorithm == MOKA_CONV_WINOGRAD6 || d->algorithm == MOKA_CONV_WINOGRAD5;
+	const bool eight_points = d->algorithm == MOKA_CONV_WINOGRAD6 || d->algorithm == MOKA_CONV_WINOGRAD5 ||
+				  d->algorithm == MOKA_CONV_WINOGRAD5_3;
 	const size_t weights =
 		(size_t)(r->outputs * r->channels / r->group * r->kernel[0] * r->kernel[1]) * sizeof(real);
 	char *odd = malloc(weights + 1); /* w as it lies in files */
@@ -381,8 +382,13 @@ static void winograd_rounding(void)
 				      -2. / 9, 1. / 90,	 1. / 45, 2. / 45,  1. / 90,  -1. / 45, 2. / 45, 1. / 45,
 				      1. / 90, 1. / 180, 1. / 45, -1. / 90, 1. / 180, 0,	0,	 1 };
 
+	static const double five[] = { 0.5,	 -0.,	    0,	      -1. / 9,	-1. / 9, -1. / 9,  1. / 3,
+				       -1. / 3,	 1. / 3,    1. / 60,  2. / 60,	4. / 60, -1. / 36, 2. / 36,
+				       -4. / 36, -32. / 45, 16. / 45, -8. / 45, 0,	 0,	   1 };
+
 	if (moka_block() == 1)
 		return;
+	check_rounding(MOKA_CONV_WINOGRAD5_3, five);
 	check_rounding(MOKA_CONV_WINOGRAD4, four);
 	check_rounding(MOKA_CONV_WINOGRAD6, six);
 }
