@@ -86,7 +86,7 @@ INLINE void rows_row(const int n, const int stride, const struct moka__rows *d, 
 		const int64_t to = from + n - (i >= d->whole), x0 = from * stride - d->pad[1];
 		const bool lo = x0 < 0;
 		const bool hi = (to - 1) * stride - d->pad[1] + 3 > d->width;
-		const real *x = d->x + (y0 * d->width + x0) * VLEN, *z = d->residual;
+		const real *x = d->x + ((y0 - d->top) * d->width + x0) * VLEN, *z = d->residual;
 		real *y = d->y + (at + from) * VLEN;
 
 		if (z)

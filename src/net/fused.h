@@ -5,6 +5,7 @@
  *     fuse.c     works joined: factors and shifts, activations, sums into the convolution before them
  *     layout.c   which value lies how (blocked, plain), copies between, parts of concats and slices
  *     stretch.c  which works run a few images of a batch at a time
+ *     pair.c     convolutions that run together with the depthwise one behind them
  *     place.c    where each value lies in the block
  *     pack.c     weights packed for the kernels, once a net
  *     lend.c     plain weights given back while they are packed
@@ -69,6 +70,7 @@ struct moka__work {
 	double cost; /* expected seconds of one core */
 	bool alone;  /* too little to hand to other threads */
 	int stretch; /* -1: runs over the whole batch */
+	bool with_next; /* runs together with the next work (pair.c); what it makes is no value in memory */
 };
 
 /* Works that a piece of the batch runs through from the first to the last before the next piece does. */
@@ -125,6 +127,9 @@ int64_t moka__value_count(const struct moka__value *v);		 /* as the blob's shape
 
 /* stretch.c; after the lives are known */
 enum moka_status moka__plan_stretches(struct moka_plan *p);
+
+/* pair.c; after the stretches */
+void moka__plan_pairs(struct moka_plan *p);
 
 /* place.c */
 void moka__plan_lives(struct moka_plan *p);
