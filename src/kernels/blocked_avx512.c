@@ -69,6 +69,7 @@ static void transpose(const float *const *in, float *const *out, bool add)
 #define IF_EQ(a, b, x, y) _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), y, x)
 #define NAME moka__blocked_avx512
 #define MOST_GROUP 4
+#define TWO_ROWS 1
 #define WEIGHTS1 16
 #define WEIGHTS2 8
 #define WEIGHTS3 8

@@ -1,7 +1,7 @@
 /*
  * blocked_text.h - the text of the blocked kernels, included by one file per instruction set, which defines before:
  * VEC, VLEN, LOAD, STORE, SPLAT, FMA(a, b, c), MUL, ADD, SUB, MAX, MIN, DIV, SQRT, KEEP (a value stays in its register), a function
- * transpose() and NAME (the table's name), MOST_GROUP, PLACES_LIST; WEIGHTS1, 2, 3: inputs that a tile of the gradient of weights takes,
+ * transpose() and NAME (the table's name), MOST_GROUP, PLACES_LIST, TWO_ROWS (1: depthwise by two rows; else not defined); WEIGHTS1, 2, 3: inputs that a tile of the gradient of weights takes,
  * for as many blocks of outputs (3 may be 0). Where TILE_FOUR is defined, that file has a tile_four() of its own.
  */
 #include "unroll.h"
