@@ -119,18 +119,49 @@ static void run_tile(const struct moka__conv_run *r, const real *strip, const st
 	op->k->first[g->blocks - 1][n - 1](&t, op->steps);
 }
 
+/* What the next strip will see and this one doesn't: `values` from `at` on in each of `planes` planes, asked for while this one is summed. */
+struct ahead {
+	const real *at;
+	int64_t values, done, plane, planes;
+};
+
+static struct ahead ahead_of(const struct moka__conv_run *r, int64_t n, int64_t oy, int64_t rows)
+{
+	const struct moka_conv_desc *d = &r->op->d;
+	const int64_t seen = oy * d->stride[0] - d->pad[0] + r->op->strip_lines;
+	const int64_t from = MOKA_MIN(MOKA_MAX(seen, 0), d->height),
+		      to = MOKA_MAX(MOKA_MIN(seen + rows * d->stride[0], d->height), from);
+
+	return (struct ahead){ .at = r->x->data + n * r->x->image_stride + from * d->width,
+			       .values = (to - from) * d->width,
+			       .plane = d->height * d->width,
+			       .planes = to > from ? d->channels : 0 };
+}
+
+static void fetch_ahead(struct ahead *a, int64_t lines)
+{
+	for (; lines > 0 && a->planes > 0; lines--) {
+		__builtin_prefetch(a->at + a->done, 0, 2);
+		a->done += 64 / (int64_t)sizeof(real);
+		if (a->done >= a->values)
+			a->done = 0, a->at += a->plane, a->planes--;
+	}
+}
+
 static void run_group(const struct moka__conv_run *r, const real *strip, int64_t places,
-		      const struct moka__conv_group *g, const struct place *to)
+		      const struct moka__conv_group *g, const struct place *to, struct ahead *ahead)
 {
 	const struct moka_conv_op *op = r->op;
 	const int64_t b = op->k->block, tiles = moka__ceil_div(places, op->places), longer = places % tiles;
 	struct tables t = { .row = 0, .column = 0 };
+	const int64_t lines = ahead->planes * (ahead->values * (int64_t)sizeof(real) / 64 + 1) / tiles + 1;
 	int64_t at = 0;
 
 	for (int64_t i = 0; i < tiles; i++) {
 		const int tile = (int)(places / tiles + (i < longer));
 
 		fill_tables(op, tile, at * b, at * b, &t);
+		fetch_ahead(ahead, lines);
 		run_tile(r, strip, &t, tile, g, to);
 		at += tile;
 	}
@@ -145,6 +176,8 @@ void moka__conv_first_rows(const struct moka__conv_run *r, int64_t n, int64_t fr
 	for (int64_t oy = from; oy < to; oy += op->strip_rows) {
 		const int64_t rows = MOKA_MIN(op->strip_rows, to - oy);
 
+		struct ahead ahead = ahead_of(r, n, oy, rows);
+
 		moka__conv_fill_strip(op, r->x, n, oy, strip);
 		for (int64_t g = 0; g < op->n_groups; g++) {
 			const int64_t block = op->groups[g].block * y_block;
@@ -153,7 +186,7 @@ void moka__conv_first_rows(const struct moka__conv_run *r, int64_t n, int64_t fr
 								       block + oy * row
 							     : NULL };
 
-			run_group(r, strip, rows * op->out[1], &op->groups[g], &p);
+			run_group(r, strip, rows * op->out[1], &op->groups[g], &p, &ahead);
 		}
 	}
 }
