@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#define BUFFER_BYTES (192 * 1024)
+#define BUFFER_BYTES (256 * 1024)
 #define FEW_TILES 4 /* as in conv_direct.c */
 #define WORTH_A_THREAD 500000
 
