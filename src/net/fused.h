@@ -67,9 +67,9 @@ struct moka__work {
 	struct moka_conv_desc desc;   /* what conv was made for */
 	real *scale, *shift, *slopes; /* for each channel, spare ones of the last block too; NULL: none */
 	int64_t macs;
-	double cost; /* expected seconds of one core */
-	bool alone;  /* too little to hand to other threads */
-	int stretch; /* -1: runs over the whole batch */
+	double cost;	/* expected seconds of one core */
+	bool alone;	/* too little to hand to other threads */
+	int stretch;	/* -1: runs over the whole batch */
 	bool with_next; /* runs together with the next work (pair.c); what it makes is no value in memory */
 };
 
@@ -159,6 +159,8 @@ enum moka_status moka__lend_restore(struct moka_net *n, const struct moka_plan *
 const void *moka__lend_values(const struct moka_param *x);
 
 /* steps.c */
+/* What a convolution needs: of two that run as one, the first says it for both. */
+size_t moka__conv_scratch(const struct moka__work *w, int threads);
 bool moka__steps_bind(struct moka_exec *e);
 size_t moka__steps_scratch(const struct moka_exec *e);
 /* Of the rooms of all threads; notes each one's size. */

@@ -16,11 +16,11 @@ static bool are_pair(const struct moka_plan *p, int first)
 	const struct moka__value *v;
 	int64_t at;
 
-	if (!a->conv || !b->conv || a->stretch != b->stretch || a->n_in != 1 || a->n_out != 1 ||
-	    b->in[0] != a->out[0])
+	if (!a->conv || !b->conv || a->stretch != b->stretch || a->n_in != 1 || a->n_out != 1 || b->in[0] != a->out[0])
 		return false;
 	/* the result may be written over what is added to it, which must not be what rows are still made from */
-	if (b->n_in > 1 && (b->in[1] == a->out[0] || moka__value_root(p, b->in[1], &at) == moka__value_root(p, a->in[0], &at)))
+	if (b->n_in > 1 &&
+	    (b->in[1] == a->out[0] || moka__value_root(p, b->in[1], &at) == moka__value_root(p, a->in[0], &at)))
 		return false;
 	v = &p->values[a->out[0]];
 	return v->from < 0 && !v->output && v->begin == first && v->end == first + 1 &&

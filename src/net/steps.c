@@ -68,11 +68,10 @@ bool moka__steps_bind(struct moka_exec *e)
 	return e->bound != NULL;
 }
 
-/* What a convolution needs: of two that run as one, the first says it for both. */
-static size_t scratch_of(const struct moka__work *w, int threads)
+size_t moka__conv_scratch(const struct moka__work *w, int threads)
 {
-	return w->with_next ? moka_conv_pair_scratch(w->conv, w[1].conv, threads) :
-			      moka_conv_op_scratch(w->conv, threads);
+	return w->with_next ? moka_conv_pair_scratch(w->conv, w[1].conv, threads)
+			    : moka_conv_op_scratch(w->conv, threads);
 }
 
 size_t moka__steps_scratch(const struct moka_exec *e)
@@ -82,7 +81,7 @@ size_t moka__steps_scratch(const struct moka_exec *e)
 
 	for (int i = 0; i < e->fused->n_works; i++) {
 		const struct moka__work *w = &e->fused->works[i];
-		const size_t need = w->conv			  ? scratch_of(w, threads)
+		const size_t need = w->conv			  ? moka__conv_scratch(w, threads)
 				    : w->kind == MOKA__WORK_LAYER ? e->n->layers[w->layers[0]].l.scratch_bytes
 								  : 0;
 
@@ -100,7 +99,7 @@ static size_t one_room(const struct moka_exec *e, size_t *scratch_at)
 	*scratch_at = (p->room + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN;
 	for (int i = 0; i < p->n_works; i++)
 		if (p->works[i].stretch >= 0 && p->works[i].conv)
-			scratch = MOKA_MAX(scratch, scratch_of(&p->works[i], 1));
+			scratch = MOKA_MAX(scratch, moka__conv_scratch(&p->works[i], 1));
 	/* rooms begin at other places of a page, so that threads don't meet in a cache's sets */
 	return *scratch_at + (scratch + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN + 2 * MOKA__ALIGN;
 }
