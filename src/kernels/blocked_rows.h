@@ -112,10 +112,6 @@ INLINE void rows_two(const int n, const int stride, const bool edge, const struc
 	const int64_t row = d->width * VLEN, below = d->out_width * VLEN;
 	VEC sum[2 * MOKA__PLACES];
 
-	if (d->fetch) {
-		rows_fetch(n, stride, x + (stride + 3) * row, y + 2 * below);
-		rows_fetch(n, stride, x + (stride + 4) * row, y + 3 * below);
-	}
 	UNROLL
 	for (int i = 0; i < 2 * n; i++)
 		sum[i] = start;
@@ -201,7 +197,8 @@ INLINE void rows(const int n, const int stride, const struct moka__rows *d)
 	int64_t oy = d->from;
 
 #ifdef TWO_ROWS
-	for (; oy + 1 < d->to; oy += 2)
+	/* planes from afar are faster row by row: their next row is asked for, and comes in time */
+	for (; !d->fetch && oy + 1 < d->to; oy += 2)
 		rows_row_two(n, stride, d, oy);
 #endif
 	for (; oy < d->to; oy++)
