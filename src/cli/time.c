@@ -180,6 +180,7 @@ static void print_steps(struct timing *t)
 {
 	const int n = moka_plan_steps(t->plan);
 	double sum = 0;
+	int64_t before = 0; /* multiply-adds of a step that ran with the one in hand */
 
 	for (int i = 0; i < n; i++)
 		sum += median(t->step_forward + i * t->passes, t->passes);
@@ -191,11 +192,19 @@ static void print_steps(struct timing *t)
 
 		moka_plan_step(t->plan, i, &s);
 		moka_explain_step(t->n.net, &s, name, sizeof(name));
+		if (s.with_next) {
+			printf("%-44s  %-16s  %10s  %6s  %14lld  %8s\n", name, s.algorithm, "with next", "",
+			       (long long)s.macs, "-");
+			before = s.macs;
+			continue;
+		}
 		printf("%-44s  %-16s  %10.3f  %5.1f%%", name, s.algorithm, ms, 100 * ms / MOKA_MAX(sum, 1e-9));
 		if (s.macs > 0)
-			printf("  %14lld  %8.1f\n", (long long)s.macs, 2 * (double)s.macs / MOKA_MAX(ms, 1e-6) / 1e6);
+			printf("  %14lld  %8.1f\n", (long long)s.macs,
+			       2 * (double)(before + s.macs) / MOKA_MAX(ms, 1e-6) / 1e6);
 		else
 			printf("  %14s  %8s\n", "-", "-");
+		before = 0;
 	}
 }
 
@@ -258,8 +267,9 @@ static void put_steps(struct timing *t, struct moka_buf *b)
 		}
 		moka_buf_puts(b, "], \"algorithm\": ");
 		moka_buf_json_string(b, s.algorithm);
-		moka_buf_printf(b, ", \"forward_ms\": %.6g, \"macs\": %lld}",
-				median(t->step_forward + i * t->passes, t->passes), (long long)s.macs);
+		moka_buf_printf(b, ", \"with_next\": %s, \"forward_ms\": %.6g, \"macs\": %lld}",
+				s.with_next ? "true" : "false", median(t->step_forward + i * t->passes, t->passes),
+				(long long)s.macs);
 	}
 	moka_buf_puts(b, "\n ],\n");
 }

@@ -37,6 +37,7 @@ void moka_explain_plan(const struct moka_net *n, const struct moka_plan *p, stru
 {
 	const int steps = moka_plan_steps(p);
 	struct moka_plan_bytes m;
+	bool any = false;
 
 	moka_plan_memory(p, &m);
 	moka_buf_printf(out, "The plan of an inference: %d layers in %d steps\n\n", n->n_layers, steps);
@@ -44,17 +45,21 @@ void moka_explain_plan(const struct moka_net *n, const struct moka_plan *p, stru
 			"algorithm", "offset kB", "size kB", "MACs", "share");
 	for (int i = 0; i < steps; i++) {
 		struct moka_plan_step s;
-		char layers[45], in[16], to[16], layout[40];
+		char layers[45], in[16], to[16], layout[40], algorithm[40];
 
 		moka_plan_step(p, i, &s);
 		step_text(n, &s, layers, sizeof(layers));
 		moka_explain_block(s.in_block, in, sizeof(in));
 		moka_explain_block(s.out_block, to, sizeof(to));
 		snprintf(layout, sizeof(layout), s.in_block == s.out_block ? "%s" : "%s -> %s", in, to);
+		snprintf(algorithm, sizeof(algorithm), "%s%s", s.algorithm, s.with_next ? " +" : "");
+		any |= s.with_next;
 		moka_buf_printf(out, "%4d  %-44s  %-18s  %-16s  %10.1f  %10.1f  %13lld  %4.1f%%\n", i, layers, layout,
-				s.algorithm, (double)s.offset / 1e3, (double)s.bytes / 1e3, (long long)s.macs,
+				algorithm, (double)s.offset / 1e3, (double)s.bytes / 1e3, (long long)s.macs,
 				100 * s.share);
 	}
+	if (any)
+		moka_buf_puts(out, "\n+ runs together with the next step, rows of both in turns\n");
 	moka_buf_printf(
 		out,
 		"\nMemory of blobs: %.1f kB; alive at the worst moment, and so the least that is possible: %.1f kB (%+.1f %%)\n"
@@ -91,8 +96,9 @@ static void put_step(const struct moka_net *n, const struct moka_plan_step *s, s
 	put_blob(n, s->adds_blob, out);
 	moka_buf_printf(out, ", \"layout_in\": \"%s\", \"layout_out\": \"%s\", \"algorithm\": ", in, to);
 	moka_buf_json_string(out, s->algorithm);
-	moka_buf_printf(out, ", \"offset\": %zu, \"bytes\": %zu, \"macs\": %lld, \"expected_share\": %.4f}", s->offset,
-			s->bytes, (long long)s->macs, s->share);
+	moka_buf_printf(
+		out, ", \"with_next\": %s, \"offset\": %zu, \"bytes\": %zu, \"macs\": %lld, \"expected_share\": %.4f}",
+		s->with_next ? "true" : "false", s->offset, s->bytes, (long long)s->macs, s->share);
 }
 
 void moka_explain_plan_json(const struct moka_net *n, const struct moka_plan *p, struct moka_buf *out)

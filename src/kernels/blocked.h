@@ -95,6 +95,16 @@ void moka_conv_op_run(const struct moka_conv_op *op, struct moka_pool *pool, str
 		      const struct moka_tensor *x, const struct moka_tensor *residual, const struct moka_tensor *y,
 		      void *scratch);
 
+/*
+ * A convolution (1x1, or a net's first) and the depthwise 3x3 one that alone reads its output, as one: the output between them is made
+ * a few rows at a time and never stored. The same bits as one after the other. residual: b's.
+ */
+bool moka_conv_pair_takes(const struct moka_conv_op *a, const struct moka_conv_op *b);
+size_t moka_conv_pair_scratch(const struct moka_conv_op *a, const struct moka_conv_op *b, int threads);
+void moka_conv_pair_run(const struct moka_conv_op *a, const struct moka_conv_op *b, struct moka_pool *pool,
+			const struct moka_tensor *x, const struct moka_tensor *residual, const struct moka_tensor *y,
+			void *scratch);
+
 /* ---- the rest of a net between convolutions, on blocked tensors (x and y of one layout) ------------------- */
 
 enum moka_pool_kind { MOKA_POOL_MAX, MOKA_POOL_AVERAGE };

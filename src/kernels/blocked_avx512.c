@@ -70,7 +70,10 @@ static void transpose(const float *const *in, float *const *out, bool add)
 #define IF_GT(a, b, x, y) _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), y, x)
 #define IF_EQ(a, b, x, y) _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), y, x)
 #define NAME moka__blocked_avx512
+#define LOAD_FOUR(p) _mm512_broadcast_f32x4(_mm_loadu_ps(p))
+#define SPLAT_OF_FOUR(v, k) _mm512_permute_ps(v, (k)*0x55)
 #define MOST_GROUP 4
+#define TWO_ROWS
 #define WEIGHTS1 16
 #define WEIGHTS2 8
 #define WEIGHTS3 8

@@ -79,10 +79,10 @@ struct moka__weights_tile {
  * the first `whole` one place shorter. Of a window no more than one column may be outside at either side.
  */
 struct moka__rows {
-	const real *x; /* (height, width, B) */
-	int64_t height, width, pad[2];
+	const real *x; /* rows of the image from `top` on: (.., width, B) */
+	int64_t top, height, width, pad[2];
 	const real *w, *bias; /* (3, 3, B), (B) */
-	real *y;	      /* (.., out_width, B) */
+	real *y;	      /* (out_height, out_width, B) */
 	const real *residual; /* the same; or NULL */
 	int64_t out_width, from, to, tiles, whole;
 	bool fetch;	     /* planes come from afar: the next row is asked for */

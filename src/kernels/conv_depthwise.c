@@ -104,34 +104,26 @@ static void run_row(struct line *l)
 	}
 }
 
-struct depthwise {
-	const struct moka__conv_run *r;
-	int64_t bands;
-};
-
-/* What an item is about: rows [from, to) of one block of one image. */
+/* Rows [from, to) of one block of one image. */
 struct band {
-	const real *x, *w, *residual; /* planes of the block */
+	const real *x; /* rows of the block's plane from `top` on */
+	int64_t top;
+	const real *w, *residual; /* planes of the block */
 	real *y;
 	const real *bias;
 	struct moka_act act;
 	int64_t from, to;
 };
 
-static struct band band_of(const struct depthwise *f, int64_t item)
+static struct band band_of(const struct moka__conv_run *r, int64_t n, int64_t block)
 {
-	const struct moka__conv_run *r = f->r;
 	const struct moka_conv_op *op = r->op;
-	const int64_t b = op->k->block, band = item % f->bands, block = item / f->bands % op->out_blocks;
-	const int64_t n = item / f->bands / op->out_blocks, plane = block * op->out[0] * op->out[1] * b;
-	struct band p = { .x = r->x->data + n * r->x->image_stride + block * op->d.height * op->d.width * b,
-			  .w = op->weights + block * op->d.kernel[0] * op->d.kernel[1] * b,
+	const int64_t b = op->k->block, plane = block * op->out[0] * op->out[1] * b;
+	struct band p = { .w = op->weights + block * op->d.kernel[0] * op->d.kernel[1] * b,
 			  .residual = r->residual ? r->residual->data + n * r->residual->image_stride + plane : NULL,
 			  .y = r->y->data + n * r->y->image_stride + plane,
 			  .bias = op->bias + block * b,
-			  .act = r->act,
-			  .from = moka__part(op->out[0], f->bands, band),
-			  .to = moka__part(op->out[0], f->bands, band + 1) };
+			  .act = r->act };
 
 	if (op->slopes)
 		p.act.slopes = op->slopes + block * b;
@@ -157,30 +149,56 @@ static void by_pieces(const struct moka_conv_op *op, const struct band *p)
 	}
 }
 
+static void whole_rows(const struct moka_conv_op *op, const struct band *p, bool fetch)
+{
+	const struct moka__rows rows = { .x = p->x,
+					 .top = p->top,
+					 .height = op->d.height,
+					 .width = op->d.width,
+					 .pad = { op->d.pad[0], op->d.pad[1] },
+					 .w = p->w,
+					 .bias = p->bias,
+					 .y = p->y,
+					 .residual = p->residual,
+					 .out_width = op->out[1],
+					 .from = p->from,
+					 .to = p->to,
+					 .tiles = op->row_tiles,
+					 .whole = op->row_whole,
+					 .fetch = fetch,
+					 .act = p->act };
+
+	op->k->rows[op->d.stride[0] - 1][op->places - 1](&rows);
+}
+
+void moka__conv_depthwise_rows(const struct moka__conv_run *r, int64_t n, int64_t block, const real *x, int64_t top,
+			       int64_t from, int64_t to)
+{
+	struct band p = band_of(r, n, block);
+
+	p.x = x, p.top = top, p.from = from, p.to = to;
+	whole_rows(r->op, &p, false);
+}
+
+struct depthwise {
+	const struct moka__conv_run *r;
+	int64_t bands;
+};
+
 static void depthwise_item(void *arg, int64_t item, int slot)
 {
 	const struct depthwise *f = arg;
 	const struct moka_conv_op *op = f->r->op;
-	const struct band p = band_of(f, item);
-	const struct moka__rows rows = { .x = p.x,
-					 .height = op->d.height,
-					 .width = op->d.width,
-					 .pad = { op->d.pad[0], op->d.pad[1] },
-					 .w = p.w,
-					 .bias = p.bias,
-					 .y = p.y,
-					 .residual = p.residual,
-					 .out_width = op->out[1],
-					 .from = p.from,
-					 .to = p.to,
-					 .tiles = op->row_tiles,
-					 .whole = op->row_whole,
-					 .fetch = op->d.height * op->d.width > FAR_PLACES,
-					 .act = p.act };
+	const int64_t band = item % f->bands, block = item / f->bands % op->out_blocks;
+	const int64_t n = item / f->bands / op->out_blocks, area = op->d.height * op->d.width;
+	struct band p = band_of(f->r, n, block);
 
 	(void)slot;
+	p.x = f->r->x->data + n * f->r->x->image_stride + block * area * op->k->block;
+	p.from = moka__part(op->out[0], f->bands, band);
+	p.to = moka__part(op->out[0], f->bands, band + 1);
 	if (op->row_tiles)
-		op->k->rows[op->d.stride[0] - 1][op->places - 1](&rows);
+		whole_rows(op, &p, area > FAR_PLACES);
 	else
 		by_pieces(op, &p);
 }

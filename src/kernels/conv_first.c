@@ -31,14 +31,14 @@ bool moka__conv_plan_first(struct moka_conv_op *op)
 	return true;
 }
 
-static size_t slot_bytes(const struct moka_conv_op *op)
+size_t moka__conv_first_strip(const struct moka_conv_op *op)
 {
 	return moka__lines((size_t)(op->d.channels * op->strip_lines * op->strip_width) * sizeof(real));
 }
 
 size_t moka__conv_scratch_first(const struct moka_conv_op *op, int threads)
 {
-	return (size_t)threads * slot_bytes(op);
+	return (size_t)threads * moka__conv_first_strip(op);
 }
 
 static void fill_line(const struct moka_conv_desc *d, const real *row, int64_t width, real *to)
@@ -85,22 +85,29 @@ static void fill_tables(const struct moka_conv_op *op, int n, int64_t y, int64_t
 	}
 }
 
+/* Where the results of a strip's places in one group of outputs go, and what is added to them. */
+struct place {
+	real *y;
+	int64_t y_block;
+	const real *residual;
+};
+
 static void run_tile(const struct moka__conv_run *r, const real *strip, const struct tables *at, int n,
-		     const struct moka__conv_group *g)
+		     const struct moka__conv_group *g, const struct place *to)
 {
 	const struct moka_conv_op *op = r->op;
-	const int64_t b = op->k->block, area = op->out[0] * op->out[1];
+	const int64_t b = op->k->block;
 	struct moka__conv_tile t = {
 		.x = strip,
 		.off = at->off,
 		.taps = op->d.channels * op->d.kernel[0] * op->d.kernel[1],
 		.w = r->weights + g->weights,
-		.y = r->y->data + g->block * area * b,
+		.y = to->y,
 		.y_off = at->y_off,
-		.y_block = area * b,
-		.residual = r->residual ? r->residual->data + g->block * area * b : NULL,
+		.y_block = to->y_block,
+		.residual = to->residual,
 		.r_off = at->r_off,
-		.r_block = area * b,
+		.r_block = to->y_block,
 		.bias = r->bias + g->block * b,
 		.first = true,
 		.last = true,
@@ -112,21 +119,75 @@ static void run_tile(const struct moka__conv_run *r, const real *strip, const st
 	op->k->first[g->blocks - 1][n - 1](&t, op->steps);
 }
 
-/* Places [at, at + places) of image n, which the strip is about. */
-static void run_group(const struct moka__conv_run *r, const real *strip, int64_t n, int64_t at, int64_t places,
-		      const struct moka__conv_group *g)
+/* What the next strip will see and this one doesn't: `values` from `at` on in each of `planes` planes, asked for while this one is summed. */
+struct ahead {
+	const real *at;
+	int64_t values, done, plane, planes;
+};
+
+static struct ahead ahead_of(const struct moka__conv_run *r, int64_t n, int64_t oy, int64_t rows)
+{
+	const struct moka_conv_desc *d = &r->op->d;
+	const int64_t seen = oy * d->stride[0] - d->pad[0] + r->op->strip_lines;
+	const int64_t from = MOKA_MIN(MOKA_MAX(seen, 0), d->height),
+		      to = MOKA_MAX(MOKA_MIN(seen + rows * d->stride[0], d->height), from);
+
+	return (struct ahead){ .at = r->x->data + n * r->x->image_stride + from * d->width,
+			       .values = (to - from) * d->width,
+			       .plane = d->height * d->width,
+			       .planes = to > from ? d->channels : 0 };
+}
+
+static void fetch_ahead(struct ahead *a, int64_t lines)
+{
+	for (; lines > 0 && a->planes > 0; lines--) {
+		__builtin_prefetch(a->at + a->done, 0, 2);
+		a->done += 64 / (int64_t)sizeof(real);
+		if (a->done >= a->values)
+			a->done = 0, a->at += a->plane, a->planes--;
+	}
+}
+
+static void run_group(const struct moka__conv_run *r, const real *strip, int64_t places,
+		      const struct moka__conv_group *g, const struct place *to, struct ahead *ahead)
 {
 	const struct moka_conv_op *op = r->op;
 	const int64_t b = op->k->block, tiles = moka__ceil_div(places, op->places), longer = places % tiles;
-	const int64_t y = n * r->y->image_stride, z = r->residual ? n * r->residual->image_stride : 0;
 	struct tables t = { .row = 0, .column = 0 };
+	const int64_t lines = ahead->planes * (ahead->values * (int64_t)sizeof(real) / 64 + 1) / tiles + 1;
+	int64_t at = 0;
 
 	for (int64_t i = 0; i < tiles; i++) {
 		const int tile = (int)(places / tiles + (i < longer));
 
-		fill_tables(op, tile, y + at * b, z + at * b, &t);
-		run_tile(r, strip, &t, tile, g);
+		fill_tables(op, tile, at * b, at * b, &t);
+		fetch_ahead(ahead, lines);
+		run_tile(r, strip, &t, tile, g, to);
 		at += tile;
+	}
+}
+
+void moka__conv_first_rows(const struct moka__conv_run *r, int64_t n, int64_t from, int64_t to, real *strip, real *y,
+			   int64_t y_block)
+{
+	const struct moka_conv_op *op = r->op;
+	const int64_t row = op->out[1] * op->k->block;
+
+	for (int64_t oy = from; oy < to; oy += op->strip_rows) {
+		const int64_t rows = MOKA_MIN(op->strip_rows, to - oy);
+
+		struct ahead ahead = ahead_of(r, n, oy, rows);
+
+		moka__conv_fill_strip(op, r->x, n, oy, strip);
+		for (int64_t g = 0; g < op->n_groups; g++) {
+			const int64_t block = op->groups[g].block * y_block;
+			const struct place p = { y + block + (oy - from) * row, y_block,
+						 r->residual ? r->residual->data + n * r->residual->image_stride +
+								       block + oy * row
+							     : NULL };
+
+			run_group(r, strip, rows * op->out[1], &op->groups[g], &p, &ahead);
+		}
 	}
 }
 
@@ -135,12 +196,11 @@ static void first_item(void *arg, int64_t item, int slot)
 	const struct moka__conv_run *r = arg;
 	const struct moka_conv_op *op = r->op;
 	const int64_t strips = moka__ceil_div(op->out[0], op->strip_rows), n = item / strips;
-	const int64_t oy = item % strips * op->strip_rows, rows = MOKA_MIN(op->strip_rows, op->out[0] - oy);
-	real *strip = (real *)(r->scratch + (size_t)slot * slot_bytes(op));
+	const int64_t oy = item % strips * op->strip_rows, row = op->out[1] * op->k->block;
+	real *strip = (real *)(r->scratch + (size_t)slot * moka__conv_first_strip(op));
 
-	moka__conv_fill_strip(op, r->x, n, oy, strip);
-	for (int64_t g = 0; g < op->n_groups; g++)
-		run_group(r, strip, n, oy * op->out[1], rows * op->out[1], &op->groups[g]);
+	moka__conv_first_rows(r, n, oy, MOKA_MIN(oy + op->strip_rows, op->out[0]), strip,
+			      r->y->data + n * r->y->image_stride + oy * row, op->out[0] * row);
 }
 
 void moka__conv_run_first(const struct moka__conv_run *r)

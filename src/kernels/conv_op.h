@@ -148,6 +148,21 @@ void moka__wino_product(const struct moka_conv_op *op, const real *weights, int6
 void moka__conv_fill_strip(const struct moka_conv_op *op, const struct moka_tensor *image, int64_t n, int64_t oy,
 			   real *to);
 
+/*
+ * Rows [from, to) of image n of a first convolution, in all groups of outputs: the first one's go to y, blocks are y_block values
+ * apart. `strip`: moka__conv_first_strip() bytes. A residual has the blocks of the whole output.
+ */
+void moka__conv_first_rows(const struct moka__conv_run *r, int64_t n, int64_t from, int64_t to, real *strip, real *y,
+			   int64_t y_block);
+size_t moka__conv_first_strip(const struct moka_conv_op *op);
+
+/*
+ * Rows [from, to) of one block of image n of a depthwise convolution by whole rows (op->row_tiles). x: the block's rows that they see, from `top`
+ * on; r->x isn't looked at.
+ */
+void moka__conv_depthwise_rows(const struct moka__conv_run *r, int64_t n, int64_t block, const real *x, int64_t top,
+			       int64_t from, int64_t to);
+
 /* Lanes of the last of the blocks [.., end) of inputs that a tile has to look at. */
 static inline int64_t moka__used_lanes(const struct moka_conv_op *op, int64_t end)
 {

@@ -46,16 +46,17 @@ void moka_plan_step(const struct moka_plan *p, int i, struct moka_plan_step *out
 					.adds_blob = w->kind == MOKA__WORK_CONV && w->n_in > 1
 							     ? p->values[w->in[1]].blob
 							     : -1 };
+	out->with_next = w->with_next;
 	if (w->stretch >= 0)
 		out->images = p->stretches[w->stretch].images;
 	if (p->cost > 0)
 		out->share = w->cost / p->cost;
-	for (int k = 0; k < w->n_out; k++)
+	for (int k = 0; k < w->n_out && !w->with_next; k++)
 		out->bytes += (size_t)(p->values[w->out[k]].images *
 				       moka_tensor_image(p->values[w->out[k]].channels, p->values[w->out[k]].height,
 							 p->values[w->out[k]].width, p->values[w->out[k]].block)) *
 			      sizeof(real);
-	if (to >= 0)
+	if (to >= 0 && !w->with_next)
 		out->offset = p->values[to].offset;
 }
 
@@ -64,7 +65,7 @@ void moka_plan_memory(const struct moka_plan *p, struct moka_plan_bytes *out)
 	*out = (struct moka_plan_bytes){ .values = p->bytes, .bound = p->bound, .room = p->room };
 	for (int i = 0; i < p->n_works; i++)
 		if (p->works[i].conv) {
-			const size_t scratch = moka_conv_op_scratch(p->works[i].conv, 1);
+			const size_t scratch = moka__conv_scratch(&p->works[i], 1);
 
 			out->packed += moka_conv_op_bytes(p->works[i].conv);
 			out->scratch = MOKA_MAX(out->scratch, scratch);

@@ -5,6 +5,7 @@
  *     fuse.c     works joined: factors and shifts, activations, sums into the convolution before them
  *     layout.c   which value lies how (blocked, plain), copies between, parts of concats and slices
  *     stretch.c  which works run a few images of a batch at a time
+ *     pair.c     convolutions that run together with the depthwise one behind them
  *     place.c    where each value lies in the block
  *     pack.c     weights packed for the kernels, once a net
  *     lend.c     plain weights given back while they are packed
@@ -66,9 +67,10 @@ struct moka__work {
 	struct moka_conv_desc desc;   /* what conv was made for */
 	real *scale, *shift, *slopes; /* for each channel, spare ones of the last block too; NULL: none */
 	int64_t macs;
-	double cost; /* expected seconds of one core */
-	bool alone;  /* too little to hand to other threads */
-	int stretch; /* -1: runs over the whole batch */
+	double cost;	/* expected seconds of one core */
+	bool alone;	/* too little to hand to other threads */
+	int stretch;	/* -1: runs over the whole batch */
+	bool with_next; /* runs together with the next work (pair.c); what it makes is no value in memory */
 };
 
 /* Works that a piece of the batch runs through from the first to the last before the next piece does. */
@@ -126,6 +128,9 @@ int64_t moka__value_count(const struct moka__value *v);		 /* as the blob's shape
 /* stretch.c; after the lives are known */
 enum moka_status moka__plan_stretches(struct moka_plan *p);
 
+/* pair.c; after the stretches */
+void moka__plan_pairs(struct moka_plan *p);
+
 /* place.c */
 void moka__plan_lives(struct moka_plan *p);
 enum moka_status moka__plan_place(struct moka_plan *p);
@@ -156,6 +161,8 @@ enum moka_status moka__lend_restore(struct moka_net *n, const struct moka_plan *
 const void *moka__lend_values(const struct moka_param *x);
 
 /* steps.c */
+/* What a convolution needs: of two that run as one, the first says it for both. */
+size_t moka__conv_scratch(const struct moka__work *w, int threads);
 bool moka__steps_bind(struct moka_exec *e);
 size_t moka__steps_scratch(const struct moka_exec *e);
 /* Of the rooms of all threads; notes each one's size. */

@@ -279,6 +279,7 @@ struct moka_plan_step {
 	size_t offset, bytes;	 /* of the first top in the block of blobs; of all tops */
 	int64_t images; /* of the batch, with which it runs at a time, the steps around it of the same number first; 0: the whole batch */
 	int64_t macs;
+	bool with_next; /* runs together with the next step, rows of both in turns: its top is never in memory, its time is the next one's */
 	double share; /* of the whole pass's time, as expected */
 };
 int moka_plan_steps(const struct moka_plan *p);

@@ -181,10 +181,13 @@ static enum moka_status make(struct moka_plan *p, bool *refused)
 	moka__plan_lives(p);
 	MOKA_TRY(moka__plan_stretches(p));
 	MOKA_TRY(keep_to_budget(p));
+	moka__plan_pairs(p);
 	MOKA_TRY(moka__plan_place(p));
 	for (int i = 0; i < p->n_works; i++) {
 		drop_unused_arrays(&p->works[i]);
 		estimate(p, &p->works[i]);
+		if (i && p->works[i - 1].with_next)
+			p->works[i].alone &= p->works[i - 1].alone;
 	}
 	return MOKA_OK;
 }

@@ -26,6 +26,12 @@ static struct moka_tensor tensor_of(const struct moka_exec *e, int value)
 				     .image_stride = moka__value_image(e->fused, value) };
 }
 
+/* The second of two convolutions that run as one: its image is what the first reads. */
+static bool is_second(const struct moka_plan *p, int work)
+{
+	return work > 0 && p->works[work - 1].with_next;
+}
+
 /* forward() sees its bottoms and tops where the plan put them. */
 static void bind_layer(struct moka_exec *e, const struct moka__work *w)
 {
@@ -52,12 +58,20 @@ bool moka__steps_bind(struct moka_exec *e)
 			return false;
 		for (int k = 0; k < w->n_in; k++)
 			b->in[k] = tensor_of(e, w->in[k]);
+		if (is_second(p, i))
+			b->in[0] = tensor_of(e, w[-1].in[0]);
 		for (int k = 0; k < w->n_out; k++)
 			b->out[k] = tensor_of(e, w->out[k]);
 		if (w->kind == MOKA__WORK_LAYER)
 			bind_layer(e, w);
 	}
 	return e->bound != NULL;
+}
+
+size_t moka__conv_scratch(const struct moka__work *w, int threads)
+{
+	return w->with_next ? moka_conv_pair_scratch(w->conv, w[1].conv, threads)
+			    : moka_conv_op_scratch(w->conv, threads);
 }
 
 size_t moka__steps_scratch(const struct moka_exec *e)
@@ -67,7 +81,7 @@ size_t moka__steps_scratch(const struct moka_exec *e)
 
 	for (int i = 0; i < e->fused->n_works; i++) {
 		const struct moka__work *w = &e->fused->works[i];
-		const size_t need = w->conv			  ? moka_conv_op_scratch(w->conv, threads)
+		const size_t need = w->conv			  ? moka__conv_scratch(w, threads)
 				    : w->kind == MOKA__WORK_LAYER ? e->n->layers[w->layers[0]].l.scratch_bytes
 								  : 0;
 
@@ -85,7 +99,7 @@ static size_t one_room(const struct moka_exec *e, size_t *scratch_at)
 	*scratch_at = (p->room + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN;
 	for (int i = 0; i < p->n_works; i++)
 		if (p->works[i].stretch >= 0 && p->works[i].conv)
-			scratch = MOKA_MAX(scratch, moka_conv_op_scratch(p->works[i].conv, 1));
+			scratch = MOKA_MAX(scratch, moka__conv_scratch(&p->works[i], 1));
 	/* rooms begin at other places of a page, so that threads don't meet in a cache's sets */
 	return *scratch_at + (scratch + MOKA__ALIGN - 1) / MOKA__ALIGN * MOKA__ALIGN + 2 * MOKA__ALIGN;
 }
@@ -114,6 +128,11 @@ static void run_kernel(const struct moka_exec *e, const struct moka__work *w, st
 {
 	switch (w->kind) {
 	case MOKA__WORK_CONV:
+		if (is_second(e->fused, (int)(w - e->fused->works))) {
+			moka_conv_pair_run(w[-1].conv, w->conv, pool, &in[0], w->n_in > 1 ? &in[1] : NULL, out,
+					   scratch);
+			break;
+		}
 		moka_conv_op_run(w->conv, pool, e->gemm, &in[0], w->n_in > 1 ? &in[1] : NULL, out, scratch);
 		break;
 	case MOKA__WORK_AFFINE:
@@ -144,6 +163,8 @@ static enum moka_status run_work(struct moka_exec *e, int i, double *loss, struc
 
 	if (w->kind == MOKA__WORK_LAYER)
 		return run_layer(e, w, b, loss, err);
+	if (w->with_next)
+		return MOKA_OK;
 	run_kernel(e, w, w->alone ? NULL : e->o.pool, b->in, b->out, e->scratch);
 	return MOKA_OK;
 }
@@ -181,10 +202,12 @@ static void run_piece(const struct stretch_pass *r, int64_t piece, int room, str
 		const struct moka__work *w = &e->fused->works[i];
 		struct moka_tensor in[2], out;
 
-		if (w->kind == MOKA__WORK_NONE)
+		if (w->kind == MOKA__WORK_NONE || w->with_next)
 			continue;
 		for (int k = 0; k < MOKA_MIN(w->n_in, 2); k++)
 			in[k] = part_of(r, w->in[k], &e->bound[i].in[k], piece, room);
+		if (is_second(e->fused, i))
+			in[0] = part_of(r, w[-1].in[0], &e->bound[i].in[0], piece, room);
 		out = part_of(r, w->out[0], &e->bound[i].out[0], piece, room);
 		run_kernel(e, w, pool, in, &out, scratch);
 	}

@@ -4,6 +4,9 @@
 #define CONV(name, bottom, outputs, more)                                                                              \
 	"layer { name: '" name "' type: 'Convolution' bottom: '" bottom "' top: '" name                                \
 	"' convolution_param { num_output: " outputs " kernel_size: 3 pad: 1 " more " } }\n"
+#define POINT(name, bottom, outputs)                                                                                   \
+	"layer { name: '" name "' type: 'Convolution' bottom: '" bottom "' top: '" name                                \
+	"' convolution_param { num_output: " outputs " kernel_size: 1 } }\n"
 #define INPUT(n, c)                                                                                                    \
 	"layer { name: 'data' type: 'Input' top: 'data' input_param { shape { dim: " n " dim: " c                      \
 	" dim: 9 dim: 8 } } }\n"
@@ -45,6 +48,23 @@ static const struct {
 					     CONV("b", "a", "8", "") TWO("cat", "Concat", "a", "b") },
 	{ "depthwise, grouped", INPUT("2", "16") CONV("a", "data", "16", "group: 16") ONE("r", "ReLU6", "a", "a")
 					CONV("b", "a", "32", "group: 2") CONV("c", "b", "6", "group: 2") },
+	{ "a pair within a residual block",
+	  INPUT("1", "16") POINT("a", "data", "32") ONE("bn", "BatchNorm", "a", "a") ONE("r", "ReLU6", "a", "a")
+		  CONV("b", "a", "32", "group: 32") ONE("r2", "ReLU6", "b", "b") POINT("c", "b", "16")
+			  TWO("sum", "Eltwise", "data", "c") POINT("d", "sum", "24")
+				  CONV("e", "d", "24", "group: 24 stride: 2") },
+	{ "pairs in stretches of a batch",
+	  INPUT("8", "3") CONV("a", "data", "16", "stride: 2") ONE("r", "ReLU", "a", "a")
+		  CONV("b", "a", "16", "group: 16") POINT("c", "b", "40") CONV("d", "c", "40", "group: 40")
+			  ONE("r2", "PReLU", "d", "d") POINT("e", "d", "8") CONV("f", "e", "8", "group: 8") },
+	{ "what a pair reads is added to its result",
+	  INPUT("2", "8") CONV("a", "data", "16", "") POINT("b", "a", "16") CONV("c", "b", "16", "group: 16")
+		  TWO("sum", "Eltwise", "a", "c") ONE("r", "ReLU", "sum", "sum") },
+	{ "something else is added to a pair's result",
+	  INPUT("1", "8") CONV("x", "data", "16", "") CONV("a", "data", "16", "") POINT("b", "a", "16")
+		  CONV("c", "b", "16", "group: 16") TWO("sum", "Eltwise", "x", "c") ONE("r", "ReLU", "sum", "sum") },
+	{ "no pair: somebody else reads what lies between",
+	  INPUT("1", "8") POINT("a", "data", "16") CONV("b", "a", "16", "group: 16") TWO("cat", "Concat", "a", "b") },
 	{ "a slice, its parts convolved and joined again",
 	  INPUT("2", "8") CONV("a", "data", "16",
 			       "") "layer { name: 's' type: 'Slice' bottom: 'a' top: 's0' top: 's1' }\n" CONV("b", "s0",
@@ -143,6 +163,32 @@ T_TEST(joins_what_can_be_joined)
 	}
 	T_INT(joined, 9);
 	T_INT(s[n - 1].n_layers, 1);
+	nets_close(&t);
+}
+
+T_TEST(pairs_run_as_one)
+{
+	static const char net[] = INPUT("1", "3") CONV("a", "data", "32", "") ONE("r", "ReLU", "a", "a")
+		CONV("b", "a", "32", "group: 32") POINT("c", "b", "64") ONE("r2", "ReLU", "c", "c")
+			CONV("d", "c", "64", "group: 64") POINT("e", "d", "16") ONE("out", "TanH", "e", "out");
+	static const char *const with_next[] = { "a", "c" };
+	struct nets t;
+	const struct moka_plan *p;
+	size_t found = 0;
+
+	nets_run(&t, net, (struct moka_net_options){ .phase = MOKA_TEST }, MOKA_KEEP_OUTPUTS, NULL);
+	p = plan_of(t.e);
+	for (int i = 0; i < moka_plan_steps(p); i++) {
+		struct moka_plan_step s;
+
+		moka_plan_step(p, i, &s);
+		if (!s.with_next)
+			continue;
+		T_TRUE(found < MOKA_COUNT(with_next));
+		T_STR(t.n->layers[s.layers[0]].l.name, with_next[found++]);
+		T_INT(s.bytes, 0);
+	}
+	T_INT(found, moka_block() == 1 ? 0 : 2);
 	nets_close(&t);
 }
 
@@ -332,8 +378,9 @@ T_TEST(the_shared_models)
 }
 
 static const struct CMUnitTest tests[] = {
-	T_CASE(same_as_by_layer),      T_CASE(random_nets_too),		 T_CASE(joins_what_can_be_joined),
-	T_CASE(no_two_values_overlap), T_CASE(memory_is_near_its_bound), T_CASE(the_shared_models),
+	T_CASE(same_as_by_layer),  T_CASE(random_nets_too),	  T_CASE(joins_what_can_be_joined),
+	T_CASE(pairs_run_as_one),  T_CASE(no_two_values_overlap), T_CASE(memory_is_near_its_bound),
+	T_CASE(the_shared_models),
 };
 
 int main(int argc, char **argv)
