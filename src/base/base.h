@@ -149,6 +149,8 @@ struct moka_file {
  * nearest name in the same folder as a hint). Directories are refused. */
 enum moka_status moka_file_open(struct moka_file *f, const char *path, struct moka_error *err);
 void moka_file_release(struct moka_file *f);
+/* Tells the kernel that all of a mapped file will be read soon: it begins to fetch what isn't in memory, and doesn't wait for it. */
+void moka_file_ahead(const struct moka_file *f);
 /* Tells the kernel that [p, p+n) of a mapped file won't be read again soon. */
 void moka_file_forget(const struct moka_file *f, const void *p, size_t n);
 

@@ -172,6 +172,12 @@ void moka_file_release(struct moka_file *f)
 	*f = (struct moka_file){ 0 };
 }
 
+void moka_file_ahead(const struct moka_file *f)
+{
+	if (f->mapped)
+		madvise((void *)(uintptr_t)f->data, f->size, MADV_WILLNEED);
+}
+
 void moka_file_forget(const struct moka_file *f, const void *p, size_t n)
 {
 	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);

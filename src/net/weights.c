@@ -334,6 +334,8 @@ enum moka_status moka_net_load(struct moka_net *n, struct moka_weights *w, bool 
 	bool ok = true;
 	enum moka_status st;
 
+	if (n->param_block)
+		moka_file_ahead(&w->file);
 	moka_map_init(&s.layers);
 	for (int i = n->n_layers - 1; i >= 0 && ok; i--) /* backwards: of layers of one name the first counts */
 		ok = moka_map_put(&s.layers, n->layers[i].l.name, (void *)(intptr_t)(i + 1));
