@@ -102,6 +102,13 @@ void moka_set(int64_t n, real a, real *x);			    /* x = a */
 real moka_dot(int64_t n, const real *x, const real *y);
 real moka_sum(int64_t n, const real *x);
 real moka_asum(int64_t n, const real *x); /* sum of |x| */
+/*
+ * Element by element (exp.c); y may be x. Errors: at most 4e-7 of the value (sigmoid: of 1). Infinities and what is not a number give what
+ * they should. moka_sigmoid() is tanh(x / 2) / 2 + 1 / 2, as BVLC Caffe computes it.
+ */
+void moka_exp(int64_t n, real shift, const real *x, real *y); /* y = e^(x - shift) */
+void moka_tanh(int64_t n, const real *x, real *y);
+void moka_sigmoid(int64_t n, const real *x, real *y);
 /* Element by element; results may be the same memory as operands. */
 void moka_line(int64_t n, real a, const real *x, real b, real *y);			   /* y = a x + b */
 void moka_plane(int64_t n, real a, const real *x, real b, const real *y, real c, real *z); /* z = a x + b y + c */

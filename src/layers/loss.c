@@ -97,8 +97,9 @@ static void softmax_rows(void *arg, int64_t begin, int64_t end)
 
 		for (int64_t i = 1; i < n; i++)
 			max = x[i] > max ? x[i] : max;
+		moka_exp(n, max, x, y);
 		for (int64_t i = 0; i < n; i++)
-			sum += y[i] = exp(x[i] - max);
+			sum += y[i];
 		for (int64_t i = 0; i < n; i++)
 			y[i] /= sum;
 	}
@@ -107,7 +108,7 @@ static void softmax_rows(void *arg, int64_t begin, int64_t end)
 /* (classes, w) values whose rows lie `stride` apart. */
 static void softmax_columns(int64_t classes, int64_t stride, int w, const real *x, real *y)
 {
-	real max[COLUMNS], sum[COLUMNS];
+	real max[COLUMNS], sum[COLUMNS], less[COLUMNS];
 
 	for (int k = 0; k < w; k++) {
 		max[k] = x[k];
@@ -116,9 +117,13 @@ static void softmax_columns(int64_t classes, int64_t stride, int w, const real *
 	for (int64_t i = 1; i < classes; i++)
 		for (int k = 0; k < w; k++)
 			max[k] = x[i * stride + k] > max[k] ? x[i * stride + k] : max[k];
-	for (int64_t i = 0; i < classes; i++)
+	for (int64_t i = 0; i < classes; i++) {
 		for (int k = 0; k < w; k++)
-			sum[k] += y[i * stride + k] = exp(x[i * stride + k] - max[k]);
+			less[k] = x[i * stride + k] - max[k];
+		moka_exp(w, 0, less, y + i * stride);
+		for (int k = 0; k < w; k++)
+			sum[k] += y[i * stride + k];
+	}
 	for (int64_t i = 0; i < classes; i++)
 		for (int k = 0; k < w; k++)
 			y[i * stride + k] /= sum[k];

@@ -68,9 +68,22 @@ struct cell_job {
 	const real *dh;
 };
 
-static real sigmoid(real x)
+/* `count` cells of stream n, whose gates begin at a. */
+static void some_cells(const struct cell_job *j, int64_t n, int64_t e, int64_t count, real *a)
 {
-	return (real)0.5 * tanh((real)0.5 * x) + (real)0.5;
+	const int64_t w = j->width;
+	real *c = j->c + e, *h = j->h + e;
+
+	for (int g = 0; g < 3; g++)
+		moka_sigmoid(count, a + g * w, a + g * w);
+	moka_tanh(count, a + 3 * w, a + 3 * w);
+	for (int64_t i = 0; i < count; i++) {
+		a[w + i] = j->cont[n] == 0 ? 0 : j->cont[n] * a[w + i];
+		c[i] = (a[w + i] == 0 ? 0 : a[w + i] * j->c_prev[e + i]) + a[i] * a[3 * w + i];
+	}
+	moka_tanh(count, c, h);
+	for (int64_t i = 0; i < count; i++)
+		h[i] *= a[2 * w + i];
 }
 
 static void cell_range(void *arg, int64_t begin, int64_t end)
@@ -78,16 +91,9 @@ static void cell_range(void *arg, int64_t begin, int64_t end)
 	const struct cell_job *j = arg;
 	const int64_t w = j->width;
 
-	for (int64_t e = begin; e < end; e++) {
-		const int64_t n = e / w;
-		real *a = j->gates + n * 4 * w + e % w;
-
-		a[0] = sigmoid(a[0]);
-		a[w] = j->cont[n] == 0 ? 0 : j->cont[n] * sigmoid(a[w]);
-		a[2 * w] = sigmoid(a[2 * w]);
-		a[3 * w] = tanh(a[3 * w]);
-		j->c[e] = (a[w] == 0 ? 0 : a[w] * j->c_prev[e]) + a[0] * a[3 * w];
-		j->h[e] = a[2 * w] * tanh(j->c[e]);
+	for (int64_t e = begin, count; e < end; e += count) {
+		count = MOKA_MIN(w - e % w, end - e);
+		some_cells(j, e / w, e, count, j->gates + e / w * 4 * w + e % w);
 	}
 }
 

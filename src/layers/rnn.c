@@ -68,8 +68,7 @@ static void tanh_range(void *arg, int64_t begin, int64_t end)
 {
 	real *x = arg;
 
-	for (int64_t i = begin; i < end; i++)
-		x[i] = tanh(x[i]);
+	moka_tanh(end - begin, x + begin, x + begin);
 }
 
 static void rnn_step(const struct rnn *m, struct moka_call *c, int64_t t)

@@ -6,8 +6,6 @@
 #include "neuron.h"
 #include "onnx.h"
 
-#include <tgmath.h>
-
 /* clang-format off */
 static const struct moka_field sigmoid_fields[] = { MOKA_F_ENGINE(1), MOKA_F_END };
 static const struct moka_message sigmoid_message = { "SigmoidParameter", sigmoid_fields, 0 };
@@ -15,10 +13,7 @@ static const struct moka_message sigmoid_message = { "SigmoidParameter", sigmoid
 static void sigmoid_range(void *arg, int64_t begin, int64_t end)
 {
 	const struct moka__neuron *j = arg;
-	const real half = (real)0.5;
-
-	for (int64_t i = begin; i < end; i++)
-		j->out[i] = half * tanh(half * j->x[i]) + half;
+	moka_sigmoid(end - begin, j->x + begin, j->out + begin);
 }
 
 static enum moka_status sigmoid_forward(const struct moka_layer *l, struct moka_call *c)

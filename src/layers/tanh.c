@@ -6,8 +6,6 @@
 #include "neuron.h"
 #include "onnx.h"
 
-#include <tgmath.h>
-
 /* clang-format off */
 static const struct moka_field tanh_fields[] = { MOKA_F_ENGINE(1), MOKA_F_END };
 static const struct moka_message tanh_message = { "TanHParameter", tanh_fields, 0 };
@@ -16,8 +14,7 @@ static void tanh_range(void *arg, int64_t begin, int64_t end)
 {
 	const struct moka__neuron *j = arg;
 
-	for (int64_t i = begin; i < end; i++)
-		j->out[i] = tanh(j->x[i]);
+	moka_tanh(end - begin, j->x + begin, j->out + begin);
 }
 
 static enum moka_status tanh_forward(const struct moka_layer *l, struct moka_call *c)

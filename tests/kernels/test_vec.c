@@ -132,9 +132,63 @@ T_TEST(long_sums_keep_their_digits)
 	free(v);
 }
 
+/* ---- e to the x ------------------------------------------------------------------------------------------------- */
+
+static double worst_of(void (*fn)(int64_t n, const real *x, real *y), double (*want)(double), double from, double to,
+		       double floor)
+{
+	enum { COUNT = 20011 };
+	static real from_x[COUNT], to_y[COUNT];
+	double worst = 0;
+
+	for (int i = 0; i < COUNT; i++)
+		from_x[i] = (real)(from + (to - from) * i / (COUNT - 1));
+	fn(COUNT, from_x, to_y);
+	for (int i = 0; i < COUNT; i++) {
+		const double v = want((double)from_x[i]);
+
+		worst = fmax(worst, fabs((double)to_y[i] - v) / fmax(fabs(v), floor));
+	}
+	return worst;
+}
+
+static void exp_of(int64_t n, const real *in, real *out)
+{
+	moka_exp(n, 0, in, out);
+}
+
+static double sigmoid_exactly(double v)
+{
+	return 1 / (1 + exp(-v));
+}
+
+T_TEST(exponentials)
+{
+	static const real odd[] = { (real)-INFINITY, (real)INFINITY, (real)NAN, 0, -0.0f, 3e38f, -3e38f, 1e-40f };
+	real out[8], twice[3] = { 1, 2, 3 };
+
+	T_TRUE(worst_of(exp_of, exp, -87, 88.7, 0) < 2e-7);
+	T_TRUE(worst_of(exp_of, exp, -0.01, 0.01, 0) < 2e-7);
+	T_TRUE(worst_of(exp_of, exp, -110, -87, 1e-38) < 3e-7); /* down to 0 through what is not normal */
+	T_TRUE(worst_of(moka_tanh, tanh, -12, 12, 0) < 4e-7);
+	T_TRUE(worst_of(moka_tanh, tanh, -0.7, 0.7, 1e-12) < 4e-7);
+	T_TRUE(worst_of(moka_tanh, tanh, -1e-20, 1e-20, 1e-30) < 4e-7);
+	T_TRUE(worst_of(moka_sigmoid, sigmoid_exactly, -100, 100, 1) < 2e-7);
+	moka_exp(8, 0, odd, out);
+	T_TRUE(out[0] == 0 && isinf((double)out[1]) && out[1] > 0 && isnan((double)out[2]) && out[3] == 1 &&
+	       out[4] == 1);
+	T_TRUE(isinf((double)out[5]) && out[6] == 0 && out[7] == 1);
+	moka_tanh(8, odd, out);
+	T_TRUE(out[0] == -1 && out[1] == 1 && isnan((double)out[2]) && out[3] == 0 && out[4] == 0 &&
+	       signbit((double)out[4]));
+	T_TRUE(out[5] == 1 && out[6] == -1 && out[7] == odd[7]);
+	moka_exp(3, 1, twice, twice); /* in place */
+	T_TRUE(fabs((double)twice[2] - exp(2)) < 2e-6 && twice[0] == 1);
+}
+
 static const struct CMUnitTest tests[] = {
-	T_CASE(element_by_element),	     T_CASE(lines_and_kinks), T_CASE(wide_sums), T_CASE(sums),
-	T_CASE(long_sums_keep_their_digits),
+	T_CASE(exponentials), T_CASE(element_by_element),	   T_CASE(lines_and_kinks), T_CASE(wide_sums),
+	T_CASE(sums),	      T_CASE(long_sums_keep_their_digits),
 };
 
 int main(int argc, char **argv)
