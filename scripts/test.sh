@@ -42,7 +42,7 @@ if command -v clang >/dev/null; then
 fi
 step "configure with sanitizers" configure build-asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 step "build with sanitizers" ninja -C build-asan
-threaded='base/test_threads kernels/test_gemm kernels/test_blocked data/test_ahead net/test_run net/test_fused_run'
+threaded='base/test_threads kernels/test_gemm kernels/test_pair kernels/test_blocked data/test_ahead net/test_run net/test_fused_run'
 step "configure with ThreadSanitizer" configure build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=1
 step "build with ThreadSanitizer" sh -c "ninja -C build-tsan $(echo "$threaded" | sed 's|\([a-z]*\)/\([a-z_]*\)|tests/\1_\2|g')"
 export MOKA_PLAIN="$PWD/build-gcc/moka" # for the one test that starts the program 2,600 times
