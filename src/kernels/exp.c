@@ -16,6 +16,9 @@
 
 #ifdef MOKA_REAL_DOUBLE
 
+#undef MOKA__EACH
+#define MOKA__EACH /* there is nothing to make vectors of */
+
 MOKA__INLINE real e_to(real x)
 {
 	return exp(x);
