@@ -155,28 +155,35 @@ struct cell_job {
 	real clip;
 };
 
-static real sigmoid(real x)
+/* `count` cells of stream n from e on. */
+static void some_cells(const struct cell_job *j, int64_t n, int64_t e, int64_t count)
 {
-	return (real)0.5 * tanh((real)0.5 * x) + (real)0.5;
+	const struct work *w = j->w;
+	const int64_t width = w->v->h, at = j->t * w->step;
+	real *a = w->gates + 4 * at + n * 4 * width + e % width, *forget = a + width;
+	real *c = w->c + at + w->step + e, *h = w->h + at + w->step + e;
+	const real *before = w->c + at + e;
+
+	for (int g = 0; g < 3; g++)
+		moka_sigmoid(count, a + g * width, a + g * width);
+	moka_tanh(count, a + 3 * width, a + 3 * width);
+	if (!goes_on(w, j->c, j->t, n))
+		moka_set(count, 0, forget);
+	for (int64_t i = 0; i < count; i++)
+		c[i] = (forget[i] == 0 ? 0 : forget[i] * before[i]) + a[i] * a[3 * width + i];
+	moka_tanh(count, c, h);
+	for (int64_t i = 0; i < count; i++)
+		h[i] *= a[2 * width + i];
 }
 
 static void cell_range(void *arg, int64_t begin, int64_t end)
 {
 	const struct cell_job *j = arg;
-	const struct work *w = j->w;
-	const int64_t width = w->v->h, at = j->t * w->step;
+	const int64_t width = j->w->v->h;
 
-	for (int64_t e = begin; e < end; e++) {
-		const int64_t n = e / width;
-		real *a = w->gates + 4 * at + n * 4 * width + e % width;
-		real *cell = w->c + at + w->step + e;
-
-		a[0] = sigmoid(a[0]);
-		a[width] = goes_on(w, j->c, j->t, n) ? sigmoid(a[width]) : 0;
-		a[2 * width] = sigmoid(a[2 * width]);
-		a[3 * width] = tanh(a[3 * width]);
-		*cell = (a[width] == 0 ? 0 : a[width] * w->c[at + e]) + a[0] * a[3 * width];
-		w->h[at + w->step + e] = a[2 * width] * tanh(*cell);
+	for (int64_t e = begin, count; e < end; e += count) {
+		count = MOKA_MIN(width - e % width, end - e);
+		some_cells(j, e / width, e, count);
 	}
 }
 
