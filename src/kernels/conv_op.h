@@ -141,6 +141,17 @@ static inline int64_t moka__wino_apart(const struct moka_conv_op *op, int64_t bl
 {
 	return (blocks * n + 1) * op->k->block;
 }
+/*
+ * A tile of size x size vectors from (y0, x0) of a plane on that looks over its edge, as wino_edge and wino_gradient_edge take it. What is
+ * outside is zeros.
+ */
+struct moka__wino_rows {
+	const real *rows[8]; /* from column c0 on */
+	int64_t c0, c1;
+};
+
+void moka__wino_cut(const real *plane, int64_t height, int64_t width, int64_t b, int64_t y0, int64_t x0, int64_t size,
+		    struct moka__wino_rows *e);
 void moka__wino_product(const struct moka_conv_op *op, const real *weights, int64_t point, int64_t n, const real *v,
 			real *m);
 
