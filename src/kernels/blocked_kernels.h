@@ -89,6 +89,16 @@ struct moka__rows {
 	struct moka_act act; /* slopes: of the block */
 };
 
+/* Where a tile of Winograd's ends: y = act(sum + shift + z), rows x columns of its outputs. */
+struct moka__wino_end {
+	const real *shift; /* (B) */
+	const real *z;	   /* NULL: none; rows lie as those of y */
+	real *y;
+	int64_t row; /* values to the next */
+	int64_t rows, columns;
+	struct moka_act act; /* slopes: of the block */
+};
+
 struct moka__train_kernels;
 
 struct moka__blocked_kernels {
@@ -117,6 +127,8 @@ struct moka__blocked_kernels {
 	void (*sum[MOKA__PLACES])(const struct moka__window *w);
 	/* one tile of winograd: in (size x size vectors, row pitch) -> out[k * step]; by size - 6 */
 	void (*wino_in[MOKA__WINO_SIZES])(const real *x, int64_t row, real *v, int64_t step);
+	/* the same of a tile that looks over the image's edge: columns [c0, c1) of its row r lie at rows[r], others are zeros */
+	void (*wino_edge[MOKA__WINO_SIZES])(const real *const *rows, int64_t c0, int64_t c1, real *v, int64_t step);
 	/* vectors of a kernel -> u[k * step] for all points */
 	void (*wino_weights[MOKA__WINO_FORMS])(const real *w, real *u, int64_t step);
 	/*
@@ -128,11 +140,13 @@ struct moka__blocked_kernels {
 	/* the adjoint of both ends, for the gradient of weights: m x m vectors of dy (row pitch) -> v[k * step]; sums m[k * step]
 	 * of all points -> vectors of a kernel */
 	void (*wino_gradient[MOKA__WINO_FORMS])(const real *dy, int64_t row, real *v, int64_t step);
+	void (*wino_gradient_edge[MOKA__WINO_FORMS])(const real *const *rows, int64_t c0, int64_t c1, real *v,
+						     int64_t step);
 	void (*wino_turn[MOKA__WINO_FORMS])(const real *m, int64_t step, real *dw);
 	/* the adjoint of wino_in: points m[k * step] add to size x size vectors of dx (row pitch) */
 	void (*wino_spread[MOKA__WINO_SIZES])(const real *m, int64_t step, real *dx, int64_t row);
-	/* sums m[k * step] -> m x m vectors in out */
-	void (*wino_out[MOKA__WINO_FORMS])(const real *m, int64_t step, real *out);
+	/* sums m[k * step] -> m x m outputs, or as many as there are */
+	void (*wino_out[MOKA__WINO_FORMS])(const real *m, int64_t step, const struct moka__wino_end *e);
 	/* y = act(a x + b z + shift) over n vectors; NULL a: scale vector is 1; z NULL: none */
 	void (*combine)(int64_t n, const real *scale, const real *x, real b, const real *z, const real *shift,
 			const struct moka_act *act, real *y);

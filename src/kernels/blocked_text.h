@@ -452,6 +452,7 @@ const struct moka__blocked_kernels NAME = {
 	.sum_places = sum_places, .transpose = transpose, .lanes = lanes,
 	.depthwise = LIST8(depthwise), .rows = { LIST8(rows1), LIST8(rows2) }, .max = LIST8(max), .sum = LIST8(sum),
 	.wino_exact = wino_exact, .wino_in = { wino_in_6, wino_in_7, wino_in_8 },
+	.wino_edge = { wino_edge_6, wino_edge_7, wino_edge_8 }, .wino_gradient_edge = WINO_LIST(wino_gradient_edge),
 	.wino_spread = { wino_spread_6, wino_spread_7, wino_spread_8 },
 	.wino_weights = WINO_LIST(wino_weights), .wino_gradient = WINO_LIST(wino_gradient), .wino_turn = WINO_LIST(wino_turn),
 	.wino_out = WINO_LIST(wino_out),

@@ -15,6 +15,8 @@
 #define FEW_TILES 4 /* so few read weights as fast as they come: each asks for its own, no more for the next group's */
 #define TILES_AHEAD 2
 #define WORTH_A_THREAD 1000000 /* multiply-adds */
+#define LATE_TILES 80	       /* of a piece of work at most, where its weights are made for it alone */
+#define LATE_LEAST 12	       /* and at least, where threads want more pieces */
 
 struct direct {
 	const struct moka__conv_run *r;
@@ -32,11 +34,11 @@ static bool needs_copy(const struct moka_conv_op *op)
 	return op->d.in_block == 1 && op->d.channels % op->k->block;
 }
 
-static size_t table_bytes(const struct moka_conv_op *op)
+static size_t table_bytes(const struct moka_conv_op *op, int64_t tiles)
 {
 	const int64_t taps = op->d.kernel[0] * op->d.kernel[1];
 
-	return moka__lines(sizeof(int64_t) * MOKA__PLACES * (size_t)(TILES * (taps + 2)));
+	return moka__lines(sizeof(int64_t) * MOKA__PLACES * (size_t)(tiles * (taps + 2)));
 }
 
 static size_t copy_bytes(const struct moka_conv_op *op)
@@ -46,7 +48,21 @@ static size_t copy_bytes(const struct moka_conv_op *op)
 
 size_t moka__conv_scratch_direct(const struct moka_conv_op *op, int threads)
 {
-	return copy_bytes(op) + (size_t)threads * table_bytes(op);
+	return copy_bytes(op) + (size_t)threads * table_bytes(op, TILES);
+}
+
+/* Weights of a part of the inputs for one group. */
+static size_t late_bytes(const struct moka_conv_op *op)
+{
+	const int64_t b = op->k->block, taps = op->d.kernel[0] * op->d.kernel[1];
+
+	return moka__lines((size_t)(MOKA_MIN(op->part, op->in_blocks) * b * taps * op->groups[0].blocks * b) *
+			   sizeof(real));
+}
+
+size_t moka__conv_scratch_direct_late(const struct moka_conv_op *op, int threads)
+{
+	return (size_t)threads * (table_bytes(op, LATE_TILES) + late_bytes(op));
 }
 
 /* The first place of a tile: moka__part() without its division. */
@@ -167,17 +183,29 @@ static void run_beside(const struct direct *f, const struct moka__conv_group *g,
 		memcpy(t->y + t->y_off[i], y + at[i], (size_t)used * sizeof(real));
 }
 
-static const char *weights_of(const struct moka__conv_run *r, const struct moka__conv_group *g, int64_t from)
+static const real *weights_of(const struct moka__conv_run *r, const struct moka__conv_group *g, int64_t from)
 {
 	const struct moka_conv_op *op = r->op;
 	const int64_t b = op->k->block, taps = op->d.kernel[0] * op->d.kernel[1];
 
-	return (const char *)(r->weights + g->weights + from * b * taps * g->blocks * b);
+	return r->weights + g->weights + from * b * taps * g->blocks * b;
 }
 
-static void run_group(const struct direct *f, const struct moka__conv_group *g, int64_t from, int64_t t0, int64_t t1,
-		      const int64_t *table, const char *next, bool lead)
+/* Tiles [t0, t1) by inputs from block `from` on, of a part at most. */
+struct piece {
+	int64_t from, t0, t1;
+	const int64_t *table; /* of its tiles */
+	const real *w;	      /* of the group */
+	const char *next;     /* weights that are read after these; NULL: unknown */
+	bool lead;	      /* the first group that meets these inputs */
+	/* weights made late: those that are made after these, and for which group; NULL: none */
+	const struct moka__conv_group *then;
+	int64_t then_from;
+};
+
+static void run_group(const struct direct *f, const struct moka__conv_group *g, const struct piece *p)
 {
+	const int64_t from = p->from, t0 = p->t0, t1 = p->t1, *table = p->table;
 	const struct moka__conv_run *r = f->r;
 	const struct moka_conv_op *op = r->op;
 	const int64_t b = op->k->block, taps = op->d.kernel[0] * op->d.kernel[1];
@@ -189,7 +217,7 @@ static void run_group(const struct direct *f, const struct moka__conv_group *g, 
 		.x_step = op->d.height * op->d.width * b,
 		.taps = taps,
 		.lanes = moka__used_lanes(op, g->in_block + c1),
-		.w = r->weights + g->weights + c0 * b * taps * g->blocks * b,
+		.w = p->w,
 		.y = r->y->data + g->block * area * b,
 		.y_block = area * b,
 		.residual = r->residual ? r->residual->data + g->block * area * b : NULL,
@@ -198,16 +226,16 @@ static void run_group(const struct direct *f, const struct moka__conv_group *g, 
 		.first = from == 0,
 		.last = c1 == g->in_blocks,
 		.act = r->act,
-		.next = next,
+		.next = p->next,
 	};
 
 	if (c0 == c1)
 		return;
 	/* lines of weights that each tap of each tile asks for, so that the next part's are there in time */
-	if (next && t1 - t0 >= FEW_TILES)
+	if (p->next && t1 - t0 >= FEW_TILES)
 		t.ahead = moka__ceil_div(g->blocks * b * b * (int64_t)sizeof(real) / 64, t1 - t0);
 	/* the first group meets the inputs: others find them in a near cache */
-	if (lead && taps == 1 && t1 - t0 >= FEW_TILES)
+	if (p->lead && taps == 1 && t1 - t0 >= FEW_TILES)
 		t.x_ahead = (uintptr_t)(TILES_AHEAD * f->tile * op->d.stride[1] * b) * sizeof(real);
 	if (op->slopes)
 		t.act.slopes = op->slopes + g->block * b;
@@ -216,6 +244,9 @@ static void run_group(const struct direct *f, const struct moka__conv_group *g, 
 
 		t.off = table, t.y_off = table + taps * MOKA__PLACES, t.r_off = t.y_off + MOKA__PLACES;
 		t.stream = t1 - t0 < FEW_TILES && i == t0;
+		if (p->then)
+			r->fetch(r->make_arg, p->then, p->then_from, MOKA_MIN(op->part, op->in_blocks - p->then_from),
+				 i - t0, t1 - t0);
 		if (f->beside && (g->block + g->blocks) * b > op->d.outputs)
 			run_beside(f, g, &t, n);
 		else
@@ -238,13 +269,43 @@ static void direct_item(void *arg, int64_t item, int slot)
 		most = MOKA_MAX(most, op->groups[g].in_blocks);
 	for (int64_t from = 0; from < most; from += op->part)
 		for (int64_t g = g0; g < g1; g++) {
-			const char *next = NULL;
+			struct piece p = { from, t0, t1, table, .lead = g == g0 };
 
+			p.w = weights_of(f->r, &op->groups[g], MOKA_MIN(from, op->groups[g].in_blocks));
 			if (g + 1 < g1)
-				next = weights_of(f->r, &op->groups[g + 1], from);
+				p.next = (const char *)weights_of(f->r, &op->groups[g + 1], from);
 			else if (from + op->part < most)
-				next = weights_of(f->r, &op->groups[g0], from + op->part);
-			run_group(f, &op->groups[g], from, t0, t1, table, next, g == g0);
+				p.next = (const char *)weights_of(f->r, &op->groups[g0], from + op->part);
+			run_group(f, &op->groups[g], &p);
+		}
+}
+
+/* The same with weights made where they are used, while what the next are made of is asked for. All groups have all inputs. */
+static void late_item(void *arg, int64_t item, int slot)
+{
+	const struct direct *f = arg;
+	const struct moka__conv_run *r = f->r;
+	const struct moka_conv_op *op = r->op;
+	const int64_t b = op->k->block, chunk = item / f->parts, part = item % f->parts;
+	const int64_t t0 = moka__part(f->tiles, f->chunks, chunk), t1 = moka__part(f->tiles, f->chunks, chunk + 1);
+	const int64_t g0 = moka__part(op->n_groups, f->parts, part), g1 = moka__part(op->n_groups, f->parts, part + 1);
+	char *own = f->slots + (size_t)slot * f->slot_bytes;
+	int64_t *table = (int64_t *)own;
+	real *w = (real *)(own + table_bytes(op, LATE_TILES));
+
+	fill_tables(f, t0, t1, table);
+	for (int64_t from = 0; from < op->in_blocks; from += op->part)
+		for (int64_t k = g0; k < g1; k++) {
+			const struct moka__conv_group *g = &op->groups[k];
+			struct piece p = { from, t0, t1, table, .w = w, .lead = k == g0 };
+
+			for (int64_t i = 0; i < MOKA_MIN(op->part, op->in_blocks - from); i++)
+				r->make(r->make_arg, g, from + i, w + i * b * g->blocks * b, 0, slot);
+			p.then = k + 1 < g1 ? g + 1 : &op->groups[g0];
+			p.then_from = k + 1 < g1 ? from : from + op->part;
+			if (p.then_from >= op->in_blocks)
+				p.then = NULL;
+			run_group(f, g, &p);
 		}
 }
 
@@ -282,19 +343,41 @@ static void share(struct direct *f, int64_t threads)
 		}
 }
 
+static void cut_places(struct direct *f)
+{
+	const struct moka_conv_op *op = f->r->op;
+
+	f->places = op->d.images * op->out[0] * op->out[1];
+	f->tiles = moka__ceil_div(f->places, op->places);
+	f->tile = f->places / f->tiles, f->longer = f->places % f->tiles;
+}
+
+void moka__conv_run_direct_late(const struct moka__conv_run *r)
+{
+	const struct moka_conv_op *op = r->op;
+	const int64_t threads = moka_pool_threads(r->pool);
+	struct direct f = { .r = r, .x = *r->x, .slots = r->scratch };
+
+	f.slot_bytes = table_bytes(op, LATE_TILES) + late_bytes(op);
+	cut_places(&f);
+	f.parts = threads < 2 ? 1 : MOKA_MIN(2 * threads, op->n_groups);
+	f.chunks = threads < 2 ? 1 : MOKA_MIN(moka__ceil_div(threads, f.parts), f.tiles / LATE_LEAST);
+	f.chunks = MOKA_MAX(f.chunks, moka__ceil_div(f.tiles, LATE_TILES));
+	moka__deal(r->pool, f.chunks * f.parts, late_item, &f);
+}
+
 void moka__conv_run_direct(const struct moka__conv_run *r)
 {
 	const struct moka_conv_op *op = r->op;
-	struct direct f = { .r = r, .x = *r->x, .slot_bytes = table_bytes(op), .slots = r->scratch + copy_bytes(op) };
+	struct direct f = { .r = r, .x = *r->x, .slots = r->scratch + copy_bytes(op) };
 	const bool alone = moka__conv_work(&op->d, op->out) < WORTH_A_THREAD;
 	const int64_t threads = alone ? 1 : moka_pool_threads(r->pool);
 
 	if (needs_copy(op))
 		copy_input(op, &f.x, r->scratch);
 	f.beside = op->d.out_block == 1 && op->d.outputs % op->k->block;
-	f.places = op->d.images * op->out[0] * op->out[1];
-	f.tiles = moka__ceil_div(f.places, op->places);
-	f.tile = f.places / f.tiles, f.longer = f.places % f.tiles;
+	f.slot_bytes = table_bytes(op, TILES);
+	cut_places(&f);
 	f.chunks = moka__ceil_div(f.tiles, TILES);
 	f.parts = 1;
 	if (threads > 1 && f.chunks < 8 * threads)

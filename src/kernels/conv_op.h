@@ -60,8 +60,11 @@ struct moka__conv_run {
 	struct moka_act act;
 	char *scratch;
 	const real *weights, *bias; /* packed: the operation's own, or those of one pass of training */
-	/* winograd with weights made late: those of a group for one block of inputs, points `plane` values apart */
+	/* with weights made late: those of a group for one block of inputs, points of Winograd's `plane` values apart */
 	void (*make)(void *arg, const struct moka__conv_group *g, int64_t in_block, real *to, int64_t plane, int slot);
+	/* direct: asks for the k-th of n parts of what make() will read for `ins` blocks of inputs */
+	void (*fetch)(const void *arg, const struct moka__conv_group *g, int64_t in_block, int64_t ins, int64_t k,
+		      int64_t n);
 	void *make_arg;
 };
 
@@ -117,6 +120,10 @@ void moka__conv_pack_all(const struct moka__conv_pack *p, struct moka_pool *pool
 void moka__conv_pack_block(const struct moka__conv_pack *p, const struct moka__conv_group *g, int64_t i, real *base,
 			   int64_t plane, int slot);
 
+/* Asks for the k-th of n parts of the rows that the next `ins` blocks are made of, one tap each. */
+void moka__conv_pack_fetch(const struct moka__conv_pack *p, const struct moka__conv_group *g, int64_t i, int64_t ins,
+			   int64_t k, int64_t n);
+
 bool moka__conv_plan_first(struct moka_conv_op *op);
 bool moka__conv_plan_depthwise(struct moka_conv_op *op);
 size_t moka__conv_scratch_direct(const struct moka_conv_op *op, int threads);
@@ -129,6 +136,9 @@ size_t moka__conv_scratch_winograd(const struct moka_conv_op *op, int threads);
 void moka__conv_run_winograd_late(const struct moka__conv_run *r);
 size_t moka__conv_scratch_winograd_late(const struct moka_conv_op *op, int threads);
 void moka__conv_run_direct(const struct moka__conv_run *r);
+/* Likewise, of 1x1 and blocked images; few enough places for a group's weights to be made for all of them, or some, anew. */
+void moka__conv_run_direct_late(const struct moka__conv_run *r);
+size_t moka__conv_scratch_direct_late(const struct moka_conv_op *op, int threads);
 void moka__conv_run_first(const struct moka__conv_run *r);
 void moka__conv_run_depthwise(const struct moka__conv_run *r);
 void moka__conv_run_winograd(const struct moka__conv_run *r);
@@ -141,6 +151,17 @@ static inline int64_t moka__wino_apart(const struct moka_conv_op *op, int64_t bl
 {
 	return (blocks * n + 1) * op->k->block;
 }
+/*
+ * A tile of size x size vectors from (y0, x0) of a plane on that looks over its edge, as wino_edge and wino_gradient_edge take it. What is
+ * outside is zeros.
+ */
+struct moka__wino_rows {
+	const real *rows[8]; /* from column c0 on */
+	int64_t c0, c1;
+};
+
+void moka__wino_cut(const real *plane, int64_t height, int64_t width, int64_t b, int64_t y0, int64_t x0, int64_t size,
+		    struct moka__wino_rows *e);
 void moka__wino_product(const struct moka_conv_op *op, const real *weights, int64_t point, int64_t n, const real *v,
 			real *m);
 

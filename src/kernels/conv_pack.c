@@ -253,6 +253,20 @@ void moka__conv_pack_block(const struct moka__conv_pack *p, const struct moka__c
 	}
 }
 
+void moka__conv_pack_fetch(const struct moka__conv_pack *p, const struct moka__conv_group *g, int64_t i, int64_t ins,
+			   int64_t k, int64_t n)
+{
+	const int64_t b = p->op->k->block, line = 64 / (int64_t)sizeof(real);
+	const int64_t in0 = (g->in_block + i) * b, in1 = in0 + ins * b, out0 = g->block * b,
+		      out1 = out0 + g->blocks * b;
+	const int64_t r0 = p->which ? in0 : out0, r1 = MOKA_MIN(p->which ? in1 : out1, p->rows);
+	const int64_t c0 = p->which ? out0 : in0, c1 = MOKA_MIN(p->which ? out1 : in1, p->columns);
+
+	for (int64_t r = r0 + moka__part(r1 - r0, n, k); r < r0 + moka__part(r1 - r0, n, k + 1); r++)
+		for (int64_t c = c0; c < c1; c += line)
+			__builtin_prefetch(p->w + (size_t)(r * p->columns + c) * sizeof(real), 0, 2);
+}
+
 /* ---- all of them -------------------------------------------------------------------------------------------- */
 
 /* Blocks of inputs that a group has at most: they differ where groups of channels are not whole blocks. */

@@ -40,7 +40,8 @@ static size_t run_bytes(const struct moka_conv_train *t, const struct moka__conv
 				       : moka_conv_op_scratch(p->op, threads);
 
 	if (p->late)
-		return pack + moka__conv_scratch_winograd_late(p->op, threads);
+		return pack + (p->op->tile ? moka__conv_scratch_winograd_late(p->op, threads)
+					   : moka__conv_scratch_direct_late(p->op, threads));
 	return moka__lines((size_t)p->op->n_weights * sizeof(real)) + MOKA_MAX(pack, run);
 }
 

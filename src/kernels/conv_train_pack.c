@@ -36,12 +36,21 @@ static void make(void *arg, const struct moka__conv_group *g, int64_t in_block, 
 	moka__conv_pack_block(arg, g, in_block, to, plane, slot);
 }
 
+static void fetch(const void *arg, const struct moka__conv_group *g, int64_t in_block, int64_t ins, int64_t k,
+		  int64_t n)
+{
+	moka__conv_pack_fetch(arg, g, in_block, ins, k, n);
+}
+
 void moka__conv_train_run_late(const struct moka_conv_train *t, const struct moka__conv_phase *phase, const real *w,
 			       const struct moka__conv_run *r, char *slots)
 {
 	struct moka__conv_pack p = pack_of(t, phase, w, NULL, slots);
 	struct moka__conv_run run = *r;
 
-	run.make = make, run.make_arg = &p;
-	moka__conv_run_winograd_late(&run);
+	run.make = make, run.fetch = fetch, run.make_arg = &p;
+	if (phase->op->tile)
+		moka__conv_run_winograd_late(&run);
+	else
+		moka__conv_run_direct_late(&run);
 }

@@ -85,10 +85,21 @@ static enum moka_conv_algorithm winograd_or_direct(const struct moka_conv_train 
 
 /* More than this of Winograd's weights would pass through memory on their way. */
 #define LATE_BYTES ((int64_t)4 * 1000 * 1000)
+/* The same of 1x1, which are made anew for some places: so many are worth it, at most so many where they are transposed, or just copied. */
+#define LATE_PLAIN_BYTES ((int64_t)1000 * 1000)
+#define LATE_PLAIN_LEAST 64
+#define LATE_PLAIN_MOST 480
+#define LATE_COPY_MOST 1600
 
-static bool is_late(const struct moka_conv_op *op)
+static bool is_late(const struct moka_conv_op *op, bool turned)
 {
-	return op->tile && op->n_weights * (int64_t)sizeof(real) > LATE_BYTES;
+	const int64_t bytes = op->n_weights * (int64_t)sizeof(real), places = op->d.images * op->out[0] * op->out[1];
+
+	if (op->tile)
+		return bytes > LATE_BYTES;
+	return op->algorithm == MOKA_CONV_DIRECT && op->d.kernel[0] * op->d.kernel[1] == 1 &&
+	       bytes > LATE_PLAIN_BYTES && places >= LATE_PLAIN_LEAST &&
+	       places <= (turned ? LATE_COPY_MOST : LATE_PLAIN_MOST);
 }
 
 static struct moka_conv_desc forward_desc(const struct moka_conv_train *t)
@@ -121,7 +132,7 @@ static enum moka_status plan_forward(struct moka_conv_train *t)
 	d = forward_desc(t);
 	if (moka__conv_op_plan(&t->forward.op, &d, t->out, a))
 		return MOKA_ERR_NOMEM;
-	t->forward.late = is_late(t->forward.op);
+	t->forward.late = is_late(t->forward.op, false);
 	return MOKA_OK;
 }
 
@@ -186,7 +197,7 @@ static enum moka_status plan_phase(struct moka_conv_train *t, struct moka__conv_
 	p->taps = malloc((size_t)(d.kernel[0] * d.kernel[1]) * sizeof(*p->taps));
 	if (!p->taps || moka__conv_op_plan(&p->op, &d, p->spread ? t->out : size, a))
 		return MOKA_ERR_NOMEM;
-	p->late = !p->spread && is_late(p->op);
+	p->late = !p->spread && !p->scatter && is_late(p->op, true);
 	for (int64_t i = 0; i < d.kernel[0]; i++)
 		for (int64_t k = 0; k < d.kernel[1]; k++, n++) {
 			p->taps[n] = p->spread ? n : tap[0][i] * of->kernel[1] + tap[1][k];

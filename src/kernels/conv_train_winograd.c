@@ -13,8 +13,6 @@
  */
 #include "conv_train_plan.h"
 
-#include <string.h>
-
 #define CHUNK_CHANNELS 64
 /* What V may take, and the tiles that a band has whatever it takes; the only one, a few more. */
 #define BAND_BYTES ((int64_t)4 * 1024 * 1024)
@@ -129,7 +127,7 @@ static size_t v_bytes(const struct moka_conv_train *t)
 
 static size_t slot_bytes(const struct moka_conv_train *t, int threads)
 {
-	const int64_t b = t->k->block, tile = t->wino.points * b, turned = (t->taps + 1) * b * b;
+	const int64_t b = t->k->block, turned = (t->taps + 1) * b * b;
 	int64_t sums = 0, most = 0;
 
 	for (int64_t c = 0; once(t, threads) && c < t->wino.chunks_out; c++) {
@@ -139,7 +137,7 @@ static size_t slot_bytes(const struct moka_conv_train *t, int threads)
 			sums += t->wino.ins * t->wino.points * unit_row(t, &t->weights.groups[g0]);
 		most = MOKA_MAX(most, sums);
 	}
-	return moka__lines((size_t)(most + MOKA_MAX(tile, turned)) * sizeof(real));
+	return moka__lines((size_t)(most + turned) * sizeof(real));
 }
 
 static size_t sums_bytes(const struct moka_conv_train *t, int threads)
@@ -154,22 +152,6 @@ size_t moka__conv_wino_scratch(const struct moka_conv_train *t, int threads)
 
 /* ---- the three steps -------------------------------------------------------------------------------- */
 
-/* size x size vectors from (y, x) of a plane on, zeros outside; NULL: they lie in the plane as a whole. */
-static const real *around(const real *from, int64_t height, int64_t width, int64_t b, int64_t y0, int64_t x0,
-			  int64_t size, real *box)
-{
-	if (y0 >= 0 && x0 >= 0 && y0 + size <= height && x0 + size <= width)
-		return NULL;
-	memset(box, 0, (size_t)(size * size * b) * sizeof(real));
-	for (int64_t y = MOKA_MAX(0, -y0); y < size && y0 + y < height; y++) {
-		const int64_t a = MOKA_MAX(0, -x0), e = MOKA_MIN(size, width - x0);
-		if (e > a)
-			memcpy(box + (y * size + a) * b, from + ((y0 + y) * width + x0 + a) * b,
-			       (size_t)((e - a) * b) * sizeof(real));
-	}
-	return box;
-}
-
 /* One block of x, or (behind them) of dy: V of the band's tiles. */
 static void in_item(void *arg, int64_t item, int slot)
 {
@@ -181,22 +163,29 @@ static void in_item(void *arg, int64_t item, int slot)
 		      block = of_x ? item : item - t->in_blocks;
 	const int64_t pad[2] = { of_x ? t->d.pad[0] : 0, of_x ? t->d.pad[1] : 0 },
 		      of_image = t->wino.rows * t->wino.columns;
-	real *box = (real *)(f->slots + (size_t)slot * f->slot_bytes), *v = (of_x ? f->vx : f->vy) + block * f->n * b;
+	real *v = (of_x ? f->vx : f->vy) + block * f->n * b;
 
+	(void)slot;
 	for (int64_t i = f->t0; i < f->t0 + f->n; i++, v += b) {
 		const int64_t y = i % of_image / t->wino.columns * t->wino.tile - pad[0],
 			      x = i % t->wino.columns * t->wino.tile - pad[1];
 		const real *at =
 			from->data + i / of_image * from->image_stride + block * from->height * from->width * b;
-		const real *edge = around(at, from->height, from->width, b, y, x, size, box);
-		int64_t row = size * b;
+		const bool whole = y >= 0 && x >= 0 && y + size <= from->height && x + size <= from->width;
+		struct moka__wino_rows e;
 
-		if (!edge)
-			edge = at + (y * from->width + x) * b, row = from->width * b;
-		if (of_x)
-			t->k->wino_in[t->wino.size - 6](edge, row, v, f->plane_x);
-		else
-			t->k->wino_gradient[t->wino.form](edge, row, v, f->plane_y);
+		if (whole && of_x) {
+			t->k->wino_in[size - 6](at + (y * from->width + x) * b, from->width * b, v, f->plane_x);
+		} else if (whole) {
+			t->k->wino_gradient[t->wino.form](at + (y * from->width + x) * b, from->width * b, v,
+							  f->plane_y);
+		} else {
+			moka__wino_cut(at, from->height, from->width, b, y, x, size, &e);
+			if (of_x)
+				t->k->wino_edge[size - 6](e.rows, e.c0, e.c1, v, f->plane_x);
+			else
+				t->k->wino_gradient_edge[t->wino.form](e.rows, e.c0, e.c1, v, f->plane_y);
+		}
 	}
 }
 
@@ -257,8 +246,7 @@ static void chunk_item(void *arg, int64_t item, int slot)
 	const int64_t i0 = moka__part(t->in_blocks, w->chunks_in, chunk % w->chunks_in),
 		      i1 = moka__part(t->in_blocks, w->chunks_in, chunk % w->chunks_in + 1);
 	const int64_t b = t->k->block;
-	real *box = (real *)(f->slots + (size_t)slot * f->slot_bytes),
-	     *own = box + MOKA_MAX((t->taps + 1) * b * b, w->points * b);
+	real *box = (real *)(f->slots + (size_t)slot * f->slot_bytes), *own = box + (t->taps + 1) * b * b;
 	int64_t g0, g1;
 
 	chunk_groups(t, chunk / w->chunks_in, &g0, &g1);

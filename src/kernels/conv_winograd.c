@@ -11,8 +11,6 @@
  */
 #include "conv_op.h"
 
-#include <string.h>
-
 #define CHUNK_BYTES (768 * 1024)
 #define LEAST_TILES 24
 #define HEAVY_BYTES (8 * 1024 * 1024)
@@ -114,6 +112,18 @@ size_t moka__conv_scratch_winograd(const struct moka_conv_op *op, int threads)
 	return (size_t)threads * chunk_bytes(op, most_tiles(op));
 }
 
+void moka__wino_cut(const real *plane, int64_t height, int64_t width, int64_t b, int64_t y0, int64_t x0, int64_t size,
+		    struct moka__wino_rows *e)
+{
+	static const _Alignas(64) real zeros[8 * 16];
+
+	e->c0 = MOKA_MAX(0, -x0), e->c1 = MOKA_MIN(size, width - x0);
+	for (int64_t r = 0; r < size; r++)
+		e->rows[r] = y0 + r >= 0 && y0 + r < height && e->c0 < e->c1
+				     ? plane + ((y0 + r) * width + x0 + e->c0) * b
+				     : zeros;
+}
+
 struct place {
 	int64_t n, y, x; /* image, first output */
 };
@@ -125,26 +135,11 @@ static struct place tile_place(const struct winograd *f, int64_t t)
 	return (struct place){ t / of_image, t % of_image / f->columns * size, t % f->columns * size };
 }
 
-/* A tile that looks over the image's edge is copied with zeros around. */
-static void copy_edge(const struct moka_conv_op *op, const real *plane, int64_t y0, int64_t x0, real *to)
-{
-	const int64_t b = op->k->block, s = op->size;
-
-	memset(to, 0, (size_t)(s * s * b) * sizeof(real));
-	for (int64_t y = MOKA_MAX(0, -y0); y < s && y0 + y < op->d.height; y++) {
-		const int64_t a = MOKA_MAX(0, -x0), e = MOKA_MIN(s, op->d.width - x0);
-		if (e > a)
-			memcpy(to + (y * s + a) * b, plane + ((y0 + y) * op->d.width + x0 + a) * b,
-			       (size_t)((e - a) * b) * sizeof(real));
-	}
-}
-
 static void step_in(const struct chunk *c, int64_t i)
 {
 	const struct moka_conv_op *op = c->f->r->op;
 	const struct moka_tensor *x = c->f->r->x;
 	const int64_t b = op->k->block, s = op->size, step = moka__wino_apart(op, op->in_blocks, c->n);
-	_Alignas(64) real edge[64 * 16];
 
 	for (int64_t t = 0; t < c->n; t++) {
 		const struct place p = tile_place(c->f, c->t0 + t);
@@ -155,8 +150,9 @@ static void step_in(const struct chunk *c, int64_t i)
 		if (y0 >= 0 && x0 >= 0 && y0 + s <= op->d.height && x0 + s <= op->d.width) {
 			op->k->wino_in[s - 6](plane + (y0 * op->d.width + x0) * b, op->d.width * b, v, step);
 		} else {
-			copy_edge(op, plane, y0, x0, edge);
-			op->k->wino_in[s - 6](edge, s * b, v, step);
+			struct moka__wino_rows e;
+			moka__wino_cut(plane, op->d.height, op->d.width, b, y0, x0, s, &e);
+			op->k->wino_edge[s - 6](e.rows, e.c0, e.c1, v, step);
 		}
 	}
 }
@@ -209,25 +205,18 @@ static void step_out(const struct chunk *c, int64_t o)
 	const struct moka__conv_run *r = c->f->r;
 	const struct moka_conv_op *op = r->op;
 	const int64_t b = op->k->block, area = op->out[0] * op->out[1], step = moka__wino_apart(op, c->m_blocks, c->n);
-	struct moka_act act = r->act;
-	_Alignas(64) real out[36 * 16], one[16];
+	struct moka__wino_end e = { .shift = r->bias + o * b, .row = op->out[1] * b, .act = r->act };
 
-	for (int i = 0; i < 16; i++)
-		one[i] = 1;
 	if (op->slopes)
-		act.slopes = op->slopes + o * b;
+		e.act.slopes = op->slopes + o * b;
 	for (int64_t t = 0; t < c->n; t++) {
 		const struct place p = tile_place(c->f, c->t0 + t);
-		const int64_t rows = MOKA_MIN(op->tile, op->out[0] - p.y),
-			      columns = MOKA_MIN(op->tile, op->out[1] - p.x);
 		const int64_t at = (o * area + p.y * op->out[1] + p.x) * b;
-		real *y = r->y->data + p.n * r->y->image_stride + at;
-		const real *z = r->residual ? r->residual->data + p.n * r->residual->image_stride + at : NULL;
 
-		op->k->wino_out[op->form](c->m + ((o - c->m_block) * c->n + t) * b, step, out);
-		for (int64_t i = 0; i < rows; i++)
-			op->k->combine(columns, one, out + i * op->tile * b, 1, z ? z + i * op->out[1] * b : NULL,
-				       r->bias + o * b, &act, y + i * op->out[1] * b);
+		e.rows = MOKA_MIN(op->tile, op->out[0] - p.y), e.columns = MOKA_MIN(op->tile, op->out[1] - p.x);
+		e.y = r->y->data + p.n * r->y->image_stride + at;
+		e.z = r->residual ? r->residual->data + p.n * r->residual->image_stride + at : NULL;
+		op->k->wino_out[op->form](c->m + ((o - c->m_block) * c->n + t) * b, step, &e);
 	}
 }
 
