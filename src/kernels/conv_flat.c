@@ -7,6 +7,7 @@
  */
 #include "conv_flat.h"
 
+#include "fast.h"
 #include "internal.h"
 
 #include <stdatomic.h>
@@ -14,8 +15,11 @@
 
 /* More values of weights than this are read from too far for each image: columns and blocks of them are better. */
 #define MOST_WEIGHTS ((int64_t)400 * 1024)
-/* Values of output that are computed before they are copied to their rows. */
+/* Values of each output, or of all, that are computed before they are copied to their rows. */
 #define BAND 192
+#define BAND_VALUES 16384
+/* Values that are copied by a few moves. */
+#define PIECE 16
 
 static int64_t round_up(int64_t n, int64_t to)
 {
@@ -99,6 +103,19 @@ static void run_band(const struct batch *b, const real *planes, int64_t r0, int6
 	}
 }
 
+/*
+ * Rows of n values, `width` apart, one behind the other. All but the last in whole pieces: what is too much of one lies in the next,
+ * which is written after it.
+ */
+MOKA__CLONES static void copy_rows(int64_t rows, int64_t n, const real *from, int64_t width, real *to)
+{
+	for (; rows > 1 && n >= PIECE; rows--, from += width, to += n)
+		for (int64_t i = 0; i < n; i += PIECE)
+			memcpy(to + i, from + i, PIECE * sizeof(real));
+	for (; rows > 0; rows--, from += width, to += n)
+		memcpy(to, from, (size_t)n * sizeof(real));
+}
+
 static void run_image(const struct batch *b, int64_t image, real *memory)
 {
 	const struct moka_conv_geometry *g = b->f.g;
@@ -111,9 +128,7 @@ static void run_image(const struct batch *b, int64_t image, real *memory)
 
 		run_band(b, memory, r, rows, beside);
 		for (int64_t o = 0; o < b->outputs; o++)
-			for (int64_t k = 0; k < rows; k++)
-				memcpy(y + (o * g->out[0] + k) * g->out[1], beside + o * b->ldc + k * b->f.width,
-				       (size_t)g->out[1] * sizeof(real));
+			copy_rows(rows, g->out[1], beside + o * b->ldc, b->f.width, y + o * g->out[0] * g->out[1]);
 	}
 }
 
@@ -164,7 +179,7 @@ static bool run_batch(struct moka_pool *pool, struct moka_gemm_ws *ws, struct ba
 
 	b->ops = moka__gemm_ops(ws);
 	padded = round_up(b->outputs, b->ops->mr);
-	b->band = MOKA_MAX(MOKA_MIN(BAND / b->f.width, g->out[0]), 1);
+	b->band = MOKA_MAX(MOKA_MIN(MOKA_MAX(BAND, BAND_VALUES / padded) / b->f.width, g->out[0]), 1);
 	b->ldc = round_up(b->band * b->f.width, 16);
 	b->planes = (size_t)round_up(g->channels * b->f.plane + b->f.slack, 16);
 	b->slot_size = b->planes + (size_t)(padded * b->ldc) + 16;

@@ -153,7 +153,10 @@ void moka_conv_train_forward(const struct moka_conv_train *t, struct moka_pool *
 			     const real *w, const real *bias, const struct moka_tensor *x, const struct moka_tensor *y,
 			     void *scratch)
 {
-	(void)ws;
+	if (t->flat && ws &&
+	    moka_conv_batch_forward(pool, ws, &t->plain, t->d.outputs, t->d.images, w, bias, x->data, x->image_stride,
+				    y->data, y->image_stride))
+		return;
 	for (int64_t g = 0; g < t->groups; g++) {
 		const struct moka_tensor gx = part_of(t, x, g), gy = part_of(t, y, g);
 

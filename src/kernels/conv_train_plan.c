@@ -121,6 +121,21 @@ static struct moka_conv_desc forward_desc(const struct moka_conv_train *t)
 					.out_block = b };
 }
 
+/* Of few outputs between plain images lanes would hold nothing, and all of them would have to be turned. */
+static void plan_flat(struct moka_conv_train *t)
+{
+	const struct moka_conv_train_desc *d = &t->d;
+	struct moka_conv_geometry *g = &t->plain;
+
+	*g = (struct moka_conv_geometry){ .axes = 2, .channels = d->channels, .in = { d->height, d->width } };
+	for (int i = 0; i < 2; i++) {
+		g->out[i] = t->out[i], g->kernel[i] = d->kernel[i], g->stride[i] = d->stride[i];
+		g->pad[i] = d->pad[i], g->dilation[i] = d->dilation[i];
+	}
+	t->flat = t->first && d->out_block == 1 && 4 * d->outputs <= 3 * t->out_blocks * t->k->block &&
+		  moka_conv_batch_takes(g, d->outputs, d->images);
+}
+
 static enum moka_status plan_forward(struct moka_conv_train *t)
 {
 	const bool steps = t->d.in_block == 1 && by_steps(t->d.channels, t->k->block);
@@ -129,6 +144,7 @@ static enum moka_status plan_forward(struct moka_conv_train *t)
 
 	t->first = steps && a == MOKA_CONV_DIRECT;
 	a = t->first ? MOKA_CONV_FIRST : a;
+	plan_flat(t);
 	d = forward_desc(t);
 	if (moka__conv_op_plan(&t->forward.op, &d, t->out, a))
 		return MOKA_ERR_NOMEM;

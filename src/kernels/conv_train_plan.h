@@ -53,6 +53,8 @@ struct moka_conv_train {
 	const struct moka__blocked_kernels *k;
 	int64_t out[2], taps, in_blocks, out_blocks;
 	bool first; /* x is read plain, by steps (conv_first.c) */
+	bool flat; /* forward goes by conv_flat.c, places side by side: both sides are plain, and blocks would be half empty */
+	struct moka_conv_geometry plain; /* if so */
 	struct moka__conv_phase forward;
 	struct moka__conv_phase *data;
 	int64_t n_data;

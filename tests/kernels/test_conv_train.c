@@ -54,6 +54,9 @@ static const struct row rows[] = {
 	{ 1, 520, 9, 8, 530, 1, { 1, 1 }, { 1, 1 }, { 0, 0 }, { 1, 1 } },
 	{ 4, 500, 9, 8, 570, 1, { 1, 1 }, { 2, 2 }, { 0, 0 }, { 1, 1 } },
 	{ 1, 16, 3, 4, 16, 1, { 2, 2 }, { 5, 5 }, { 0, 0 }, { 1, 1 } },
+	{ 7, 1, 28, 28, 20, 1, { 5, 5 }, { 1, 1 }, { 0, 0 }, { 1, 1 } },
+	{ 5, 2, 19, 37, 9, 1, { 3, 5 }, { 1, 1 }, { 1, 2 }, { 1, 1 } },
+	{ 4, 3, 9, 8, 5, 1, { 3, 2 }, { 1, 1 }, { 0, 0 }, { 1, 1 } },
 };
 
 static real *numbers(int64_t n, uint64_t seed)
@@ -194,17 +197,19 @@ static struct results run(const struct row *r, const struct moka_conv_train *t, 
 	struct made dy = make(r->images, r->outputs, v->out[0], v->out[1], d->out_block, part);
 	struct results got = { numbers(v->n_y, 0), numbers(v->n_x, 0), numbers(v->n_w, 2), numbers(r->outputs, 3) };
 	void *scratch = room(moka_conv_train_scratch(t, moka_pool_threads(pool)));
+	struct moka_gemm_ws *ws = moka_gemm_ws_new();
 
 	copy_plain(v->x, &x, true);
 	copy_plain(v->dy, &dy, true);
-	moka_conv_train_forward(t, pool, NULL, v->w, v->bias, &x.t, &y.t, scratch);
-	moka_conv_train_data(t, pool, NULL, v->w, &dy.t, &dx.t, scratch);
-	moka_conv_train_weights(t, pool, NULL, &x.t, &dy.t, got.dw, got.db, scratch);
+	moka_conv_train_forward(t, pool, ws, v->w, v->bias, &x.t, &y.t, scratch);
+	moka_conv_train_data(t, pool, ws, v->w, &dy.t, &dx.t, scratch);
+	moka_conv_train_weights(t, pool, ws, &x.t, &dy.t, got.dw, got.db, scratch);
 	check_guards(&y);
 	check_guards(&dx);
 	copy_plain(got.y, &y, false);
 	copy_plain(got.dx, &dx, false);
 	free(x.memory), free(y.memory), free(dx.memory), free(dy.memory), free(scratch);
+	moka_gemm_ws_free(ws);
 	return got;
 }
 
