@@ -36,20 +36,6 @@ static double bytes_of(const struct moka_plan *p, const int *values, int n)
 	return bytes;
 }
 
-static double saving(const struct moka_conv_op *op)
-{
-	switch (op ? moka_conv_op_algorithm(op) : MOKA_CONV_PLAIN) {
-	case MOKA_CONV_WINOGRAD4:
-		return 2.5;
-	case MOKA_CONV_WINOGRAD6:
-	case MOKA_CONV_WINOGRAD5_3:
-	case MOKA_CONV_WINOGRAD5:
-		return 3;
-	default:
-		return 1;
-	}
-}
-
 /* How often an operation that was planned for a piece of the batch is run. */
 static double whole_batches(const struct moka_plan *p, const struct moka__work *w)
 {
@@ -77,15 +63,53 @@ static void estimate(struct moka_plan *p, struct moka__work *w)
 
 /* ---- weights in memory ------------------------------------------------------------------------------------------ */
 
-static bool is_winograd(const struct moka__work *w)
+/* The form of Winograd's algorithm, or the direct convolution, whose weights are the next smaller ones; PLAIN: none. */
+static enum moka_conv_algorithm next_smaller(const struct moka__work *w)
 {
-	return w->conv && saving(w->conv) > 1;
+	switch (w->conv ? moka_conv_op_algorithm(w->conv) : MOKA_CONV_PLAIN) {
+	case MOKA_CONV_WINOGRAD6:
+	case MOKA_CONV_WINOGRAD5_3:
+		return MOKA_CONV_WINOGRAD4;
+	case MOKA_CONV_WINOGRAD4:
+	case MOKA_CONV_WINOGRAD5:
+		return MOKA_CONV_DIRECT;
+	default:
+		return MOKA_CONV_PLAIN;
+	}
 }
 
-/* Multiply-adds that Winograd saves with each byte that its weights take. */
-static double worth(const struct moka__work *w)
+static enum moka_status make_smaller(const struct moka__work *w, struct moka_conv_op **out)
 {
-	return (double)w->macs * (1 - 1 / saving(w->conv)) / (double)MOKA_MAX(moka_conv_op_bytes(w->conv), (size_t)1);
+	struct moka_conv_desc d = w->desc;
+
+	d.algorithm = next_smaller(w);
+	*out = NULL;
+	return d.algorithm == MOKA_CONV_PLAIN ? MOKA_OK : moka_conv_op_new(out, &d);
+}
+
+static int64_t bytes_saved(const struct moka__work *w, const struct moka_conv_op *smaller)
+{
+	return (int64_t)moka_conv_op_bytes(w->conv) - (int64_t)moka_conv_op_bytes(smaller);
+}
+
+/*
+ * Whether the smaller form of work a is to be taken before that of b: another form of Winograd's before a direct convolution, which takes
+ * longer than its expected cost says where weights are heavy; then where a byte saved costs fewer multiply-adds of a pass.
+ */
+static bool goes_first(const struct moka_plan *p, int a, int b, struct moka_conv_op *const *smaller)
+{
+	double price[2];
+	bool direct[2];
+
+	for (int i = 0; i < 2; i++) {
+		const struct moka__work *w = &p->works[i ? b : a];
+		const struct moka_conv_op *op = smaller[i ? b : a];
+
+		direct[i] = moka_conv_op_algorithm(op) == MOKA_CONV_DIRECT;
+		price[i] = (moka_conv_op_cost(op) - moka_conv_op_cost(w->conv)) * whole_batches(p, w) /
+			   (double)MOKA_MAX(bytes_saved(w, op), 1);
+	}
+	return direct[0] != direct[1] ? direct[1] : price[0] < price[1];
 }
 
 /* What all packed weights may take, so that a model is in memory at most twice: as much as the plain ones, and once more what is given back. */
@@ -101,36 +125,51 @@ static int64_t packed_budget(const struct moka_plan *p)
 	return MOKA_MAX(bytes, SMALL_MODEL);
 }
 
+/* Takes smaller forms until all packed weights fit. smaller: of each work, NULL where there is none. */
+static enum moka_status shrink(struct moka_plan *p, int64_t over, struct moka_conv_op **smaller)
+{
+	for (int i = 0; i < p->n_works; i++)
+		MOKA_TRY(make_smaller(&p->works[i], &smaller[i]));
+	while (over > 0) {
+		struct moka__work *w;
+		int best = -1;
+
+		for (int i = 0; i < p->n_works; i++)
+			if (smaller[i] && (best < 0 || goes_first(p, i, best, smaller)))
+				best = i;
+		if (best < 0)
+			return MOKA_OK;
+		w = &p->works[best];
+		over -= bytes_saved(w, smaller[best]);
+		moka_conv_op_free(w->conv);
+		w->conv = smaller[best];
+		MOKA_TRY(make_smaller(w, &smaller[best]));
+	}
+	return MOKA_OK;
+}
+
 /*
  * Winograd's weights are two to seven times the parameters. Where all packed weights are more than the parameters (so that a
- * model would be in memory more than twice), those that are worth least go back to direct convolution. Small models, where
+ * model would be in memory more than twice), some go to a form with smaller ones, or back to direct convolution. Small models, where
  * a few megabytes are nothing and every tenth of a millisecond is, keep them.
  */
 static enum moka_status keep_to_budget(struct moka_plan *p)
 {
-	const int64_t budget = packed_budget(p);
-	int64_t packed = 0;
+	int64_t over = -packed_budget(p);
+	struct moka_conv_op **smaller;
+	enum moka_status st;
 
 	for (int i = 0; i < p->n_works; i++)
-		packed += p->works[i].conv ? (int64_t)moka_conv_op_bytes(p->works[i].conv) : 0;
-	while (packed > budget) {
-		struct moka__work *least = NULL;
-		struct moka_conv_op *direct;
-		struct moka_conv_desc d;
-
-		for (int i = 0; i < p->n_works; i++)
-			if (is_winograd(&p->works[i]) && (!least || worth(&p->works[i]) < worth(least)))
-				least = &p->works[i];
-		if (!least)
-			return MOKA_OK;
-		d = least->desc;
-		d.algorithm = MOKA_CONV_DIRECT;
-		MOKA_TRY(moka_conv_op_new(&direct, &d));
-		packed += (int64_t)moka_conv_op_bytes(direct) - (int64_t)moka_conv_op_bytes(least->conv);
-		moka_conv_op_free(least->conv);
-		least->conv = direct;
-	}
-	return MOKA_OK;
+		over += p->works[i].conv ? (int64_t)moka_conv_op_bytes(p->works[i].conv) : 0;
+	if (over <= 0)
+		return MOKA_OK;
+	smaller = calloc((size_t)p->n_works, sizeof(struct moka_conv_op *));
+	st = smaller ? shrink(p, over, smaller) : MOKA_ERR_NOMEM;
+	for (int i = 0; smaller && i < p->n_works; i++)
+		if (smaller[i])
+			moka_conv_op_free(smaller[i]);
+	free(smaller);
+	return st;
 }
 
 /* ---- making ------------------------------------------------------------------------------------------------------ */
