@@ -10,6 +10,7 @@
 #define MOKA_KERNELS_BLOCKED_KERNELS_H
 
 #include "blocked.h"
+#include "internal.h"
 
 #define MOKA__PLACES 8 /* of a tile at most; also the pitch of its tables */
 #define MOKA__GROUP 4  /* blocks of outputs of a tile at most */
@@ -166,10 +167,5 @@ real moka__act_one(const struct moka_act *a, int64_t channel, real x);
 /* Zeros in the spare lanes of a blocked tensor, where an activation doesn't leave 0 as it is. */
 void moka__zero_spare(const struct moka_tensor *y);
 bool moka__act_moves_zero(const struct moka_act *a);
-
-static inline int64_t moka__ceil_div(int64_t a, int64_t b)
-{
-	return (a + b - 1) / b;
-}
 
 #endif

@@ -196,11 +196,6 @@ static inline int64_t moka__used_lanes(const struct moka_conv_op *op, int64_t en
 bool moka__conv_axis_size(int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, int64_t *out);
 /* Multiply-adds of the whole as a direct convolution would make them. */
 double moka__conv_work(const struct moka_conv_desc *d, const int64_t out[2]);
-/* Where part i of `parts` begins. */
-static inline int64_t moka__part(int64_t n, int64_t parts, int64_t i)
-{
-	return n * i / parts;
-}
 static inline size_t moka__lines(size_t bytes)
 {
 	return (bytes + 127) / 64 * 64;

@@ -66,11 +66,6 @@ const struct moka__gemm_kernels *moka__gemm_ops(const struct moka_gemm_ws *ws)
 	return ws->ops;
 }
 
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-	return (a + b - 1) / b;
-}
-
 /* How the work is cut, and the tiles nobody has taken yet. */
 struct plan {
 	const struct moka__gemm_job *job;
@@ -84,12 +79,6 @@ struct plan {
 	_Atomic int64_t next;
 };
 
-/* Where part i of n ends when `total` units are dealt out evenly. */
-static int64_t part(int64_t total, int64_t n, int64_t i)
-{
-	return total * i / n;
-}
-
 static bool worth_threads(int64_t m, int64_t n, int64_t k)
 {
 	return m >= INT64_MAX / n || m * n >= WORTH_A_THREAD || m * n * k >= WORTH_A_THREAD;
@@ -97,7 +86,7 @@ static bool worth_threads(int64_t m, int64_t n, int64_t k)
 
 int64_t moka__gemm_steps(const struct moka__gemm_kernels *ops, int64_t k)
 {
-	return ceil_div(k, ceil_div(k, ops->kc));
+	return moka__ceil_div(k, moka__ceil_div(k, ops->kc));
 }
 
 static void plan_tiles(struct plan *p, int threads)
@@ -107,25 +96,25 @@ static void plan_tiles(struct plan *p, int threads)
 	p->nr = (int64_t)p->ops->vector * p->ops->vectors;
 	/* evenly, and never by the number of threads */
 	p->kc = moka__gemm_steps(p->ops, j->k);
-	p->panels = ceil_div(j->n, p->nr);
-	p->column_tiles = j->turned ? 1 : ceil_div(p->panels, p->ops->panels);
-	p->row_tiles = j->turned ? ceil_div(j->m, p->ops->mc) : 1;
+	p->panels = moka__ceil_div(j->n, p->nr);
+	p->column_tiles = j->turned ? 1 : moka__ceil_div(p->panels, p->ops->panels);
+	p->row_tiles = j->turned ? moka__ceil_div(j->m, p->ops->mc) : 1;
 	p->slots = threads;
 	if (!worth_threads(j->m, j->n, j->k))
 		p->slots = 1;
 	if (p->slots > 1) {
 		/* the same number of tiles for everybody; where columns don't suffice, rows are cut too */
-		const int64_t even = ceil_div(p->column_tiles, p->slots) * p->slots;
+		const int64_t even = moka__ceil_div(p->column_tiles, p->slots) * p->slots;
 		const int64_t most = MOKA_MAX(j->m / LEAST_ROWS, 1), wanted = 3 * (int64_t)p->slots;
 
 		if (!j->turned)
 			p->column_tiles = MOKA_MIN(even, p->panels);
 		if (p->column_tiles * p->row_tiles < wanted)
-			p->row_tiles = MOKA_MAX(MOKA_MIN(ceil_div(wanted, p->column_tiles), most), p->row_tiles);
+			p->row_tiles = MOKA_MAX(MOKA_MIN(moka__ceil_div(wanted, p->column_tiles), most), p->row_tiles);
 	}
 	p->slots = (int)MOKA_MIN((int64_t)p->slots, p->row_tiles * p->column_tiles);
 	/* panels of a tile are dealt out within one of each other */
-	p->width = ceil_div(p->panels, p->column_tiles) * p->nr;
+	p->width = moka__ceil_div(p->panels, p->column_tiles) * p->nr;
 	p->packed_size = (size_t)(p->width * p->kc);
 	p->slot_size = p->packed_size + (j->turned ? (size_t)(p->width * (p->ops->mc + p->ops->mr)) : 0);
 	/* a line more for each keeps neighbours' writes apart */
@@ -142,7 +131,7 @@ void moka__gemm_put_row(const struct moka__gemm_kernels *ops, const real *row, i
 	for (; n >= nr; n -= nr, row += nr, out += kc * nr)
 		memcpy(out + p * nr, row, (size_t)nr * sizeof(real));
 	if (n > 0) {
-		int64_t width = ceil_div(n, ops->vector) * ops->vector;
+		int64_t width = moka__ceil_div(n, ops->vector) * ops->vector;
 		memcpy(out + p * width, row, (size_t)n * sizeof(real));
 		for (int64_t j = n; j < width; j++)
 			out[p * width + j] = 0;
@@ -160,7 +149,7 @@ void moka__gemm_pack_matrix(const struct moka__gemm_source *s, const struct moka
 		return;
 	}
 	for (int64_t j = 0; j < n; j += nr) {
-		int64_t used = MOKA_MIN(nr, n - j), width = ceil_div(used, ops->vector) * ops->vector;
+		int64_t used = MOKA_MIN(nr, n - j), width = moka__ceil_div(used, ops->vector) * ops->vector;
 		ops->transpose(used, kc, s->b + (j0 + j) * s->ldb + p0, s->ldb, out, width);
 		for (int64_t p = 0; used < width && p < kc; p++)
 			for (int64_t i = used; i < width; i++)
@@ -219,7 +208,7 @@ struct strip {
 static void run_strip(const struct plan *p, const struct target *to, const struct strip *s)
 {
 	const struct moka__gemm_job *j = p->job;
-	const int vectors = (int)ceil_div(s->columns, p->ops->vector), mr = p->ops->mr;
+	const int vectors = (int)moka__ceil_div(s->columns, p->ops->vector), mr = p->ops->mr;
 	const int64_t width = (int64_t)vectors * p->ops->vector;
 	const bool straight = s->columns == width || to->padded;
 	struct moka__gemm_end end = { j->alpha, s->p0 ? 1 : j->turned ? 0 : j->beta, NULL };
@@ -262,11 +251,11 @@ static void run_tile(const struct plan *p, int64_t index, real *memory)
 {
 	const struct moka__gemm_job *j = p->job;
 	const int64_t column = index / p->row_tiles, row = index % p->row_tiles;
-	const int64_t strips = ceil_div(j->m, p->ops->mr);
-	const int64_t i0 = part(strips, p->row_tiles, row) * p->ops->mr;
-	const int64_t i1 = MOKA_MIN(part(strips, p->row_tiles, row + 1) * p->ops->mr, j->m);
-	const int64_t j0 = part(p->panels, p->column_tiles, column) * p->nr;
-	const int64_t j1 = MOKA_MIN(part(p->panels, p->column_tiles, column + 1) * p->nr, j->n);
+	const int64_t strips = moka__ceil_div(j->m, p->ops->mr);
+	const int64_t i0 = moka__part(strips, p->row_tiles, row) * p->ops->mr;
+	const int64_t i1 = MOKA_MIN(moka__part(strips, p->row_tiles, row + 1) * p->ops->mr, j->m);
+	const int64_t j0 = moka__part(p->panels, p->column_tiles, column) * p->nr;
+	const int64_t j1 = MOKA_MIN(moka__part(p->panels, p->column_tiles, column + 1) * p->nr, j->n);
 	struct target to = { j->c + i0 * j->ldc + j0, j->ldc, false };
 
 	if (j->turned)

@@ -8,6 +8,8 @@
  */
 #include "gemm.h"
 
+#include "internal.h"
+
 #include <stdatomic.h>
 
 #define PART_BYTES (128 * 1024) /* of packed B: read for every few rows */
@@ -26,7 +28,7 @@ struct outer {
 /* Columns of part i begin here. */
 static int64_t part_at(const struct outer *o, int64_t i)
 {
-	return MOKA_MIN(o->panels * i / o->parts * o->nr, o->n);
+	return MOKA_MIN(moka__part(o->panels, o->parts, i) * o->nr, o->n);
 }
 
 /* Tiles of `rows` (a power of two) rows from i on, columns [j0, j1), into the room from row r on. */
@@ -38,7 +40,7 @@ static void make_rows(const struct outer *o, int64_t i, int size, int64_t j0, in
 
 		for (int64_t j = j0; j < j1; j += o->nr) {
 			const int64_t columns = MOKA_MIN(o->nr, o->n - j);
-			const int64_t vectors = (columns + o->ops->vector - 1) / o->ops->vector;
+			const int64_t vectors = moka__ceil_div(columns, o->ops->vector);
 
 			/* a panel of whole vectors: the room has place for them */
 			o->ops->rows[size][vectors - 1](kc, o->a + i * o->k + p0, o->k,
@@ -67,7 +69,7 @@ static void make_strip(const struct outer *o, int64_t index, real *room)
 
 static int64_t lines(int64_t values)
 {
-	return (values + 15) / 16 * 16;
+	return moka__ceil_div(values, 16) * 16;
 }
 
 static void outer_slots(void *arg, int64_t begin, int64_t end)
@@ -115,11 +117,11 @@ bool moka_gemm_outer(struct moka_pool *pool, struct moka_gemm_ws *ws, int64_t m,
 		return false;
 	o.nr = (int64_t)o.ops->vector * o.ops->vectors;
 	o.kc = moka__gemm_steps(o.ops, k);
-	o.panels = (n + o.nr - 1) / o.nr;
-	o.strips = (m + o.ops->mr - 1) / o.ops->mr;
+	o.panels = moka__ceil_div(n, o.nr);
+	o.strips = moka__ceil_div(m, o.ops->mr);
 	width = MOKA_MAX((int64_t)((size_t)PART_BYTES / sizeof(real)) / k / o.nr, 1);
-	o.parts = (o.panels + width - 1) / width;
-	o.pitch = (o.panels + o.parts - 1) / o.parts * o.nr + 16;
+	o.parts = moka__ceil_div(o.panels, width);
+	o.pitch = moka__ceil_div(o.panels, o.parts) * o.nr + 16;
 	o.b = moka__gemm_reserve(ws, 1,
 				 (size_t)(o.panels * o.nr * k + lines(m * k) + threads * lines(o.ops->mr * o.pitch)));
 	if (!o.b)

@@ -9,6 +9,8 @@
  */
 #include "gemm.h"
 
+#include "internal.h"
+
 #define PART_BYTES (128 * 1024) /* of A: what is read again for every few rows of B */
 #define LEAST_PART 256
 #define PIECE 24 /* rows of B: a multiple of every kernel's */
@@ -30,7 +32,7 @@ static void some_rows(const struct rows_job *g, int64_t j, int rows, int64_t p0,
 	real sums[4 * MOKA__DOTS_MOST];
 
 	for (int64_t t = 0; t < g->tiles; t++) {
-		const int64_t i0 = g->m * t / g->tiles, i1 = g->m * (t + 1) / g->tiles;
+		const int64_t i0 = moka__part(g->m, g->tiles, t), i1 = moka__part(g->m, g->tiles, t + 1);
 
 		g->ops->dots[rows > 1][i1 - i0 - 1](steps, g->b + j * g->ldb + p0, g->ldb, g->a + i0 * g->lda + p0,
 						    g->lda, sums);
@@ -67,6 +69,6 @@ void moka__gemm_rows(struct moka_pool *pool, const struct moka__gemm_kernels *op
 	struct rows_job g = { ops, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c, 0, 0 };
 
 	g.part = MOKA_MAX((int64_t)((size_t)PART_BYTES / sizeof(real)) / m / 64 * 64, LEAST_PART);
-	g.tiles = (m + ops->dots_columns - 1) / ops->dots_columns;
+	g.tiles = moka__ceil_div(m, ops->dots_columns);
 	moka_parallel(pool, rows_piece, &g, n, PIECE);
 }

@@ -8,6 +8,8 @@
  */
 #include "gemm.h"
 
+#include "internal.h"
+
 #include <stdatomic.h>
 #include <string.h>
 
@@ -46,7 +48,7 @@ static void spread_block(const struct spread_job *g, int64_t j0, int64_t j1, rea
 /* Where block i begins: whole vectors. */
 static int64_t block_at(const struct spread_job *g, int64_t i)
 {
-	return i < g->blocks ? g->n / WHOLE * i / g->blocks * WHOLE : g->n;
+	return i < g->blocks ? moka__part(g->n / WHOLE, g->blocks, i) * WHOLE : g->n;
 }
 
 static void spread_slots(void *arg, int64_t begin, int64_t end)
@@ -79,13 +81,13 @@ bool moka__gemm_spread(struct moka_pool *pool, struct moka_gemm_ws *ws, int64_t 
 		.ops = moka__gemm_ops(ws), .m = m, .n = n, .k = k, .b = b, .ldb = ldb, .c = c, .ldc = ldc, .add = add
 	};
 
-	g.blocks = (n + width - 1) / width;
-	g.blocks = (g.blocks + threads - 1) / threads * threads;
+	g.blocks = moka__ceil_div(n, width);
+	g.blocks = moka__ceil_div(g.blocks, threads) * threads;
 	g.pitch = (n / WHOLE + g.blocks) / g.blocks * WHOLE + 2 * WHOLE;
 	g.packed = moka__gemm_reserve(ws, 1, (size_t)(m * k + 16 + threads * m * g.pitch));
 	if (!g.packed)
 		return false;
-	g.rooms = g.packed + (m * k + 15) / 16 * 16;
+	g.rooms = g.packed + moka__ceil_div(m * k, 16) * 16;
 	pack(&g, a, lda);
 	moka_parallel(pool, spread_slots, &g, threads, 1);
 	return true;

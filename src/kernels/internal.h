@@ -6,6 +6,19 @@
 
 #include "kernels.h"
 
+/* ---- cutting work ------------------------------------------------------------------------------------------------ */
+
+static inline int64_t moka__ceil_div(int64_t a, int64_t b)
+{
+	return (a + b - 1) / b;
+}
+
+/* Where part i of `parts` of n begins, when they are dealt out evenly. */
+static inline int64_t moka__part(int64_t n, int64_t parts, int64_t i)
+{
+	return n * i / parts;
+}
+
 /* ---- ref.c: the specifications. Plain loops, sums in double, no threads. ---------------------------------------- */
 
 void moka__gemv_ref(bool trans, int64_t m, int64_t n, real alpha, const real *a, int64_t lda, const real *x, real beta,

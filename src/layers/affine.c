@@ -4,6 +4,7 @@
 #include "affine.h"
 #include "kernels/blocked_train.h"
 #include "onnx.h"
+#include "tensor.h"
 
 static enum moka_status factor_from_settings(const struct moka_layer *l, struct moka_findings *f, int axis,
 					     int32_t num_axes, struct moka_shape *factor)
@@ -197,15 +198,10 @@ enum moka_layout moka__affine_layout(const struct moka_layer *l, int block)
 	return l->n_bottom == 1 && per_channel(l) ? MOKA_LAYOUT_ALIKE : MOKA_LAYOUT_PLAIN;
 }
 
-static struct moka_tensor tensor(const struct moka_shape *s, int block, real *data)
-{
-	return (struct moka_tensor){ data, s->d[0], s->d[1], s->d[2], s->d[3], block, s->d[1] * s->d[2] * s->d[3] };
-}
-
 enum moka_status moka__affine_fit(const struct moka_layer *l, struct moka_fit *f)
 {
 	if (f->bottom_block[0] > 1) {
-		const struct moka_tensor x = tensor(&l->bottom[0].shape, f->bottom_block[0], NULL);
+		const struct moka_tensor x = moka__tensor(&l->bottom[0].shape, f->bottom_block[0], NULL);
 
 		f->scratch_bytes = MOKA_MAX(f->scratch_bytes, moka_affine_scratch(&x));
 	}
@@ -214,8 +210,8 @@ enum moka_status moka__affine_fit(const struct moka_layer *l, struct moka_fit *f
 
 void moka__affine_blocked_forward(const struct moka_call *c, const real *scale, const real *bias)
 {
-	const struct moka_tensor x = tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].data),
-				 y = tensor(c->top[0].shape, c->top[0].block, c->top[0].data);
+	const struct moka_tensor x = moka__tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].data),
+				 y = moka__tensor(c->top[0].shape, c->top[0].block, c->top[0].data);
 
 	moka_affine(c->pool, scale, bias, NULL, &x, &y);
 }
@@ -223,7 +219,7 @@ void moka__affine_blocked_forward(const struct moka_call *c, const real *scale, 
 void moka__affine_blocked_backward(const struct moka_call *c, const real *x, const real *scale, real *dscale,
 				   real *dbias)
 {
-	struct moka_tensor t = tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].data);
+	struct moka_tensor t = moka__tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].data);
 
 	if (x)
 		t.data = (real *)x;

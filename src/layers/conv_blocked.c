@@ -4,6 +4,7 @@
  */
 #include "conv.h"
 #include "kernels/conv_train.h"
+#include "tensor.h"
 
 static struct moka_conv_train_desc describe(const struct moka_layer *l, int in_block, int out_block)
 {
@@ -67,18 +68,10 @@ void moka__conv_unfit(void *made)
 	moka_conv_train_free(made);
 }
 
-static struct moka_tensor tensor(const struct moka_view *v, real *data)
-{
-	const struct moka_shape *s = v->shape;
-
-	return (struct moka_tensor){
-		data, s->d[0], s->d[1], s->d[2], s->d[3], MOKA_MAX(v->block, 1), s->d[1] * s->d[2] * s->d[3]
-	};
-}
-
 void moka__conv_made_forward(const struct moka_layer *l, const struct moka_call *c)
 {
-	const struct moka_tensor x = tensor(&c->bottom[0], c->bottom[0].data), y = tensor(&c->top[0], c->top[0].data);
+	const struct moka_tensor x = moka__tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].data),
+				 y = moka__tensor(c->top[0].shape, c->top[0].block, c->top[0].data);
 
 	moka_conv_train_forward(c->made, c->pool, c->gemm, c->param[0].data, l->n_param > 1 ? c->param[1].data : NULL,
 				&x, &y, c->scratch);
@@ -86,8 +79,9 @@ void moka__conv_made_forward(const struct moka_layer *l, const struct moka_call 
 
 void moka__conv_made_backward(const struct moka_layer *l, const struct moka_call *c)
 {
-	const struct moka_tensor x = tensor(&c->bottom[0], c->bottom[0].data),
-				 dx = tensor(&c->bottom[0], c->bottom[0].diff), dy = tensor(&c->top[0], c->top[0].diff);
+	const struct moka_tensor x = moka__tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].data),
+				 dx = moka__tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].diff),
+				 dy = moka__tensor(c->top[0].shape, c->top[0].block, c->top[0].diff);
 	real *dw = c->param[0].diff, *db = l->n_param > 1 ? c->param[1].diff : NULL;
 
 	if (!dy.data) {

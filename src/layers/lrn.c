@@ -12,6 +12,7 @@
 #include "pool.h"
 #include "onnx.h"
 #include "op.h"
+#include "tensor.h"
 
 #include <tgmath.h>
 
@@ -178,14 +179,6 @@ static enum moka_layout lrn_layout(const struct moka_layer *l, int block)
 		       : MOKA_LAYOUT_PLAIN;
 }
 
-static struct moka_tensor blocked_input(const struct moka_call *c)
-{
-	const struct moka_shape *s = c->bottom[0].shape;
-
-	return (struct moka_tensor){ c->bottom[0].data,		 s->d[0], s->d[1], s->d[2], s->d[3], c->bottom[0].block,
-				     s->d[1] * s->d[2] * s->d[3] };
-}
-
 enum moka_status moka__lrn_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct moka__lrn_param *p = l->param;
@@ -193,7 +186,7 @@ enum moka_status moka__lrn_forward(const struct moka_layer *l, struct moka_call 
 
 	j.scale = c->backward_follows ? c->state : j.out;
 	if (c->bottom[0].block > 1) {
-		const struct moka_tensor x = blocked_input(c);
+		const struct moka_tensor x = moka__tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].data);
 
 		/* where no backward follows scratch takes what nobody wants */
 		moka_lrn_across_keep(c->pool, p->local_size, (real)p->alpha, (real)p->k, &x,
@@ -263,7 +256,7 @@ enum moka_status moka__lrn_backward(const struct moka_layer *l, struct moka_call
 	if (!j.out)
 		return MOKA_OK;
 	if (c->bottom[0].block > 1) {
-		const struct moka_tensor x = blocked_input(c);
+		const struct moka_tensor x = moka__tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].data);
 
 		moka_lrn_across_gradient(c->pool, p->local_size, (real)p->alpha, &x, c->state, j.y, j.dy, j.out);
 		return MOKA_OK;

@@ -16,6 +16,7 @@
 #include "pool_nd.h"
 #include "onnx.h"
 #include "op.h"
+#include "tensor.h"
 
 #include <string.h>
 
@@ -350,11 +351,6 @@ static enum moka_layout pooling_layout(const struct moka_layer *l, int block)
 }
 
 /* A top of one pixel counts as plain, and lies either way. */
-static struct moka_tensor tensor(const struct moka_shape *s, int block, real *data)
-{
-	return (struct moka_tensor){ data, s->d[0], s->d[1], s->d[2], s->d[3], block, s->d[1] * s->d[2] * s->d[3] };
-}
-
 static struct moka_pool_desc blocked_desc(const struct moka_layer *l)
 {
 	const struct pooling_param *p = l->param;
@@ -369,8 +365,8 @@ static struct moka_pool_desc blocked_desc(const struct moka_layer *l)
 static void blocked_forward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct moka_pool_desc d = blocked_desc(l);
-	const struct moka_tensor x = tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].data),
-				 y = tensor(c->top[0].shape, c->bottom[0].block, c->top[0].data);
+	const struct moka_tensor x = moka__tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].data),
+				 y = moka__tensor(c->top[0].shape, c->bottom[0].block, c->top[0].data);
 
 	if (d.kind == MOKA_POOL_MAX && c->backward_follows)
 		moka_pool2d_where(c->pool, &d, &x, &y, c->state);
@@ -381,8 +377,8 @@ static void blocked_forward(const struct moka_layer *l, struct moka_call *c)
 static void blocked_backward(const struct moka_layer *l, struct moka_call *c)
 {
 	const struct moka_pool_desc d = blocked_desc(l);
-	const struct moka_tensor dx = tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].diff),
-				 dy = tensor(c->top[0].shape, c->bottom[0].block, c->top[0].diff);
+	const struct moka_tensor dx = moka__tensor(c->bottom[0].shape, c->bottom[0].block, c->bottom[0].diff),
+				 dy = moka__tensor(c->top[0].shape, c->bottom[0].block, c->top[0].diff);
 
 	if (c->top[0].diff)
 		moka_pool2d_gradient(c->pool, &d, &dy, d.kind == MOKA_POOL_MAX ? c->state : NULL, &dx);

@@ -64,7 +64,6 @@ static enum moka_status run_forward(struct moka_exec *e, int layer, struct moka_
 
 	if (e->n->layers[layer].is_input)
 		return MOKA_OK;
-	moka__late_make_all(e); /* before what they are made of changes */
 	if (e->steps[layer].join) {
 		if (e->steps[layer].join->layers[0] == layer)
 			moka__join_forward(e, e->steps[layer].join);
@@ -107,6 +106,7 @@ enum moka_status moka_exec_layer_forward(struct moka_exec *e, int layer, struct 
 		return moka_fail(err, MOKA_ERR_ARG, "no layer %d", layer);
 	if (e->fused)
 		return moka_fail(err, MOKA_ERR_ARG, "this execution runs by a plan, not layer by layer");
+	moka__late_make_all(e); /* before what they are made of changes */
 	return run_forward(e, layer, err);
 }
 
@@ -118,6 +118,7 @@ enum moka_status moka_exec_forward(struct moka_exec *e, int from, int to, real *
 		return moka_fail(err, MOKA_ERR_ARG, "layers %d to %d of %d can't be run", from, to, e->n->n_layers);
 	if (e->fused && (from > 0 || to < e->n->n_layers))
 		return moka_fail(err, MOKA_ERR_ARG, "this execution runs by a plan, whole passes only");
+	moka__late_make_all(e);
 	if (e->fused)
 		MOKA_TRY(moka__steps_run(e, &sum, err));
 	for (int i = from; i < to && !e->fused; i++)
